@@ -1,0 +1,1 @@
+"""Reference study of attentive one-dimensional heatmap regression for facial landmarks."""

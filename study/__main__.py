@@ -1,0 +1,124 @@
+"""The command line: python -m study COMMAND."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def _profile(args):
+    from study import config
+
+    return config.load(args.profile)
+
+
+def check_data(args):
+    """Counts a dataset folder against the official numbers, and lists what is broken."""
+    from study.config import ConfigError
+    from study.datasets import READERS, check
+
+    if args.name not in READERS:
+        raise ConfigError(f"no data set {args.name!r}; there is: {', '.join(READERS)}")
+    report = check.check(args.name, Path(args.root))
+    print(report)
+    return 0 if report.ok else 1
+
+
+def render(args):
+    """Renders a profile's stand-in faces into its data folder."""
+    from study import prepare
+
+    profile = _profile(args)
+    prepare.render(profile, args.jobs)
+    print(f"stand-ins are in {prepare.data_root(profile)}")
+
+
+def prepare_data(args):
+    """Renders (where the profile says so), checks and crops a profile's faces."""
+    from study import paths, prepare
+
+    profile = _profile(args)
+    _, crops = prepare.prepare(profile, args.jobs)
+    where = paths.crops(profile.name, profile.data.name).relative_to(paths.ROOT)
+    print(f"{len(crops.table)} faces in {where}")
+
+
+def train(args):
+    """Trains runs of a profile that have no record, one after another; goes on where it was."""
+    from study import config, runs
+
+    profile = _profile(args)
+    selected = [profile.run(id) for id in args.runs] or list(profile.runs)
+    if args.group:
+        if args.group not in config.GROUPS:
+            known = ", ".join(config.GROUPS)
+            raise config.ConfigError(f"no group {args.group!r}; there are {known}")
+        selected = [run for run in selected if run.group == args.group]
+    if args.again:
+        runs.require_crops(profile)  # before a record is removed
+        for run in selected:
+            (runs.folder(profile, run) / "run.json").unlink(missing_ok=True)
+    runs.ensure(profile, selected)
+
+
+def report(args):
+    """Makes tables, figures and the page of a profile again from its records."""
+    from study import report as page
+
+    print(page.make(_profile(args)))
+
+
+def bench(args):
+    """Times the training loop against the same step on one fixed batch."""
+    from study import bench as timing
+
+    print(timing.train(_profile(args), args.seconds))
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m study", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    def add(name, function):
+        sub = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
+        sub.set_defaults(function=function)
+        return sub
+
+    def with_profile(sub):
+        sub.add_argument("--profile", default="demo", help="demo (default), cpu, paper or tiny")
+        return sub
+
+    sub = add("check-data", check_data)
+    sub.add_argument("name", help="300W")
+    sub.add_argument("root", help="the dataset's official folder")
+    sub = with_profile(add("render", render))
+    sub.add_argument("--jobs", type=int, default=2)
+    sub = with_profile(add("prepare", prepare_data))
+    sub.add_argument("--jobs", type=int, default=2)
+    sub = with_profile(add("train", train))
+    sub.add_argument("runs", nargs="*", help="ids such as detector1d_L192-s0; none is all")
+    sub.add_argument("--group", help="only the runs of a group: resolution or search")
+    sub.add_argument("--again", action="store_true", help="also those that have a record")
+    with_profile(add("report", report))
+    sub = with_profile(add("bench", bench))
+    sub.add_argument("what", choices=["train"])
+    sub.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    return parser
+
+
+def main(argv=None):
+    """Runs a command; a fault that we know is one message, not a stack."""
+    from study.config import ConfigError
+    from study.datasets.index import DatasetError
+    from study.runs import RunError
+    from study.training import TrainingError
+
+    args = _parser().parse_args(argv)
+    try:
+        return args.function(args) or 0
+    except (ConfigError, DatasetError, RunError, TrainingError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

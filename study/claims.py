@@ -1,0 +1,264 @@
+"""The paper's claims against our measurements: verdicts, and answers as sentences.
+
+No number is typed here: a sentence is computed from tables.
+"""
+
+import math
+
+import pandas as pd
+
+from study import paper
+
+REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
+INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
+NOT_YET = "not part of this study yet"
+
+
+def verdict(published, ours, low, high, standin=False):
+    """What a measured effect with its 95 % interval says about a published one.
+
+    Args:
+        published, ours: the effect, in one unit; positive or negative.
+        low, high: ends of our interval.
+        standin: measured on stand-ins, whose verdict never gets beyond inconclusive.
+
+    Returns:
+        "contradicted": the opposite sign with an interval that excludes 0, or an interval wholly
+        below a quarter of the published effect. Else "reproduced": the same sign with an
+        interval that excludes 0. Else "inconclusive"; "not run" without a number of ours.
+
+    An effect of the same sign that is small beyond doubt counts as contradicted: the second
+    condition of "contradicted" is looked at before "reproduced".
+    """
+    if ours is None or math.isnan(ours):
+        return NOT_RUN
+    if standin:
+        return INCONCLUSIVE
+    sign = math.copysign(1, published)
+    low, high = sorted((sign * low, sign * high))
+    if high < 0 or high < abs(published) / 4:
+        return CONTRADICTED
+    return REPRODUCED if low > 0 else INCONCLUSIVE
+
+
+# --- the table of claims ------------------------------------------------------------------------
+
+# claim id -> (comparison of `tables.gains`, subset)
+MEASURED = {
+    "resolution-300w-com": ("1D, L/F 0.25 to 3", "300W com"),
+    "resolution-300w-cha": ("1D, L/F 0.25 to 3", "300W cha"),
+    "resolution-300w-full": ("1D, L/F 0.25 to 3", "300W full"),
+    "1d-below-2d-com": ("2D at L/F 0.5 to 1D at L/F 3", "300W com"),
+    "1d-below-2d-cha": ("2D at L/F 0.5 to 1D at L/F 3", "300W cha"),
+}
+COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
+
+
+def table(gains, example):
+    """Every claim of the paper with our measurement and a verdict.
+
+    Args:
+        gains: `tables.gains`.
+        example: `tables.worked_example`.
+
+    Returns:
+        id, claim, subset, paper_value, unit, ours, ours_low, ours_high, verdict, data, reason.
+    """
+    rows = [
+        {**row, **_measured(row["id"], gains, example)}
+        for row in paper.claims().to_dict("records")
+    ]
+    columns = ["id", "claim", "subset", "paper_value", "unit", "ours", "ours_low", "ours_high"]
+    return pd.DataFrame(rows, columns=[*columns, "verdict", "data", "reason"])
+
+
+def _measured(id, gains, example):
+    if id in COMPUTED:
+        row = example.set_index("length_over_input").loc[COMPUTED[id]]
+        same = round(row["error_px"], 2) == row["paper_px"]
+        text = REPRODUCED if same else CONTRADICTED
+        return {"ours": row["error_px"], "verdict": text, "data": "computed", "reason": ""}
+    if id not in MEASURED:
+        return {"verdict": NOT_RUN, "data": "", "reason": NOT_YET}
+    row = row_of(gains, *MEASURED[id])
+    return {
+        "ours": row["decrease_percent"],
+        "ours_low": row["low"],
+        "ours_high": row["high"],
+        "verdict": row["verdict"],
+        "data": row["data"],
+        "reason": row["reason"],
+    }
+
+
+def row_of(gains, comparison, subset, decoder="argmax"):
+    """One row of `tables.gains` as a dict."""
+    found = gains[
+        (gains["comparison"] == comparison)
+        & (gains["subset"] == subset)
+        & (gains["decoder"] == decoder)
+    ]
+    return found.iloc[0].to_dict()
+
+
+# --- answers ----------------------------------------------------------------------------------------
+
+
+def _interval(row, unit=" %"):
+    return f"{row['low']:.2f} to {row['high']:.2f}{unit}"
+
+
+def quadrature(before, floor_before, floor_after):
+    """What an error becomes when the rounding in it shrinks and the rest stays, added in squares.
+
+    Args:
+        before: the error, rounding included.
+        floor_before, floor_after: rounding alone, before and after; all in one unit.
+    """
+    return math.sqrt(before**2 - floor_before**2 + floor_after**2)
+
+
+def rounding_shares(cost, subset, lengths=(256, 768)):
+    """How much of the paper's gain between two L rounding explains, in points of NRMSE percent.
+
+    Args:
+        cost: `tables.quantization`.
+        subset: a subset of it, whose faces stand for the paper's 300W com.
+        lengths: two L of the paper's Table 1.
+
+    Returns:
+        the published gain, and a dict from rounding rule to the points that it explains.
+    """
+    first, last = (paper.nrmse("detector-1d", length, "300W com") for length in lengths)
+    chosen = cost[cost["subset"] == subset].set_index(["rule", "length"])["nrmse_percent"]
+    explained = {
+        rule: first - quadrature(first, *(chosen.loc[rule, length] for length in lengths))
+        for rule in cost["rule"].unique()
+    }
+    return first - last, explained
+
+
+def rounding(cost):
+    """The answer of 01: what rounding costs, and what it explains of the published gain."""
+    subset = next(name for name in ("common", "train") if name in set(cost["subset"]))
+    faces = cost[cost["subset"] == subset]
+    floor = faces[faces["rule"] == "floor"].set_index("length")["nrmse_percent"]
+    gain, explained = rounding_shares(cost, subset)
+    total, explained_all = rounding_shares(cost, subset, (64, 768))
+    return (
+        f"On {faces['faces'].iloc[0]:,} faces ({subset}; {faces['data'].iloc[0]}), rounding down "
+        f"costs {floor[64]:.2f} % NRMSE at L=64, {floor[256]:.2f} % at L=256 and "
+        f"{floor[768]:.2f} % at L=768, whatever F is. Added in quadrature, it explains "
+        f"{explained['centre']:.2f} (to the nearest bin) to {explained['floor']:.2f} (down) of "
+        f"the {gain:.2f} points that the paper gains from L=256 to L=768, and "
+        f"{explained_all['centre']:.2f} to {explained_all['floor']:.2f} of the {total:.2f} points "
+        "from L=64 to L=768. Whatever is left has another cause."
+    )
+
+
+def data(counts):
+    """The answer of 02: what the faces at hand are."""
+    train, test = (counts[counts["split"] == split] for split in ("train", "test"))
+    parts = [
+        f"{rows['found'].sum():,} of {rows['official'].sum():,} {subset}"
+        for subset, rows in test.groupby("subset", sort=False)
+    ]
+    held = counts["held_out"].sum()
+    return (
+        f"{train['found'].sum() - held:,} faces are trained on and {held:,} are held out for "
+        f"validation, of {train['official'].sum():,} official training faces; the test faces are "
+        f"{' and '.join(parts)} ({counts['data'].iloc[0]})."
+    )
+
+
+def detector(found, run):
+    """The answer of 03: how well one training does, by validation and by test."""
+    record = found.records[run.id]
+    own = record["config"]["decoder"]
+    best = min(record["validation"], key=record["validation"].get)
+    held = record["data"]["validation"]
+    text = (
+        f"{run.id} ({record['parameters']:,} parameters, L/F={run.config.length}/"
+        f"{run.config.size}) reaches {100 * record['validation'][own]:.2f} % NRMSE by {own} and "
+        f"{100 * record['validation'][best]:.2f} % by {best}, its best decoder, on "
+        f"{held} held-out training faces"
+    )
+    if run.group == "resolution" and found.faces("common"):
+        errors = found.errors(run.id, own, "common")
+        text += f", and {100 * errors.mean():.2f} % by {own} on {len(errors)} common test faces"
+    return f"{text} ({_standing(record)})."
+
+
+def _standing(record):
+    return "stand-ins, not photographs" if record["data"]["standin"] else record["data"]["label"]
+
+
+def resolution(gains, decoders, subset="300W com"):
+    """The answer of 04 and of the page: does more resolution help, and against a fair rival?
+
+    Args:
+        gains: `tables.gains`.
+        decoders: `tables.decoders`.
+        subset: as Table 1 names it.
+    """
+    row = row_of(gains, "1D, L/F 0.25 to 3", subset)
+    if row["reason"]:
+        return f"Not answered yet: {row['reason']}."
+    text = (
+        f"From L/F=0.25 to 3 the 1D detector's NRMSE goes from {row['before_percent']:.2f} to "
+        f"{row['after_percent']:.2f} % by argmax, {_lower(row)} (decrease, 95 % interval "
+        f"{_interval(row)}; the paper: {row['paper_percent']:.2f} %): "
+        f"**{row['verdict']}**."
+    )
+    parts = [text, _same_bins(gains, subset), _rival(gains, subset), _sub_pixel(decoders)]
+    faces = f"Measured on {row['faces']} faces with {row['seeds']} seed{'s'[: row['seeds'] > 1]}"
+    return " ".join([*filter(None, parts), f"{faces}: {row['data']}."])
+
+
+def _same_bins(gains, subset):
+    """At the paper's L, so at its bins per face and not its L/F."""
+    row = row_of(gains, "1D, L 64 to 768", subset)
+    if row["reason"]:
+        return ""
+    return (
+        f"At the paper's own L, 64 to 768, whose bins are as large a part of the face as there, "
+        f"it gets {_lower(row)} ({_interval(row)})."
+    )
+
+
+def _rival(gains, subset):
+    """1D at L/F 3 against 2D at 0.5, by argmax and by each one's best decoder."""
+    rows = [
+        row_of(gains, "2D at L/F 0.5 to 1D at L/F 3", subset, decoder)
+        for decoder in ("argmax", "best on validation")
+    ]
+    if rows[0]["reason"]:
+        return ""
+    plain, best = rows
+    return (
+        f"Against 2D heatmaps at L/F=0.5 it is {_lower(plain)} by argmax ({_interval(plain)}; the "
+        f"paper: {plain['paper_percent']:.2f} %): **{plain['verdict']}**; with each one's best "
+        f"decoder by validation ({best['before']}; {best['after']}) it is {_lower(best)} "
+        f"({_interval(best)})."
+    )
+
+
+def _lower(row):
+    word = "lower" if row["decrease_percent"] >= 0 else "higher"
+    return f"{abs(row['decrease_percent']):.1f} % {word}"
+
+
+def _sub_pixel(decoders, subset="common"):
+    """What decoding below the bin is worth to the coarsest 1D heatmaps."""
+    rows = decoders[(decoders["model"] == "detector1d") & (decoders["subset"] == subset)]
+    rows = rows.dropna(subset=["percent", "validation_percent"])
+    rows = rows[rows["length_over_input"] == rows["length_over_input"].min()]
+    if rows.empty:
+        return ""
+    plain = rows[rows["decoder"] == "argmax"].iloc[0]
+    best = rows.loc[rows["validation_percent"].idxmin()]
+    return (
+        f"At L/F={plain['length_over_input']:g} the same heatmaps, decoded by {best['decoder']} "
+        f"(the best on validation), give {best['percent']:.2f} % instead of "
+        f"{plain['percent']:.2f} %."
+    )

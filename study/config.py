@@ -1,0 +1,403 @@
+"""Parameters: a profile's `params.yaml` becomes frozen dataclasses, and wrong keys fail by name.
+
+One file a profile. `training` holds what all its trainings share, `models` what those of one
+model share, `runs` the trainings themselves; the more special wins.
+"""
+
+import dataclasses
+import re
+import types
+from dataclasses import dataclass, field
+
+import yaml
+
+from study import paths
+from study.datasets import READERS
+from study.datasets.augment import Augmentation
+from study.heatmaps import DECODERS
+from study.models import MODELS
+from study.models.detector import deconvolution_stride, halvings
+from study.models.hourglass import require_size
+
+PROFILES = ("demo", "cpu", "paper", "tiny")
+CHOICES = {
+    "model": tuple(MODELS),
+    "decoder": tuple(DECODERS),
+    "schedule": ("one-cycle", "steps", "constant"),
+    "precision": ("float32", "bfloat16"),
+}
+POSITIVE = (
+    *("size", "length", "channels", "stacks", "depth", "width", "columns", "hidden"),
+    *("sigma", "epochs", "batch", "rate"),
+)
+
+
+class ConfigError(ValueError):
+    """A parameter that does not exist or cannot be; the message names file and key."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that decides what one training computes, but for its data and its seed.
+
+    Attributes:
+        model: a key of `study.models.MODELS`.
+        size: F, px. length: L, bins. gamma: weight of co-attention (1D only).
+        channels, stacks, depth: of the backbone. width, columns, hidden: of the head.
+        sigma: of the targets, in bins; None takes max(1 bin, 0.035 F px).
+        decoder: turns heatmaps into the points that are scored; others are recorded beside.
+        epochs, batch: passes over the training faces, and faces a step.
+        schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
+            "steps" (a tenth at 1/2 and again at 5/6 of the epochs) or "constant".
+        rate: the highest learning rate of Adam.
+        average: decay of the running average of the weights that is validated and kept; 0 keeps
+            the last weights themselves.
+        augmentation: how far training faces are varied.
+        precision: "float32" or "bfloat16" (autocast).
+    """
+
+    model: str
+    size: int
+    length: int
+    gamma: float = 0.4
+    channels: int = 32
+    stacks: int = 1
+    depth: int = 4
+    width: int = 64
+    columns: int = 4
+    hidden: int = 128
+    sigma: float | None = None
+    decoder: str = "argmax"
+    epochs: int = 30
+    batch: int = 16
+    schedule: str = "one-cycle"
+    warmup: float = 0.3
+    rate: float = 2.0e-3
+    average: float = 0.0
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    precision: str = "float32"
+
+    def __post_init__(self):
+        for key, known in CHOICES.items():
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key} {getattr(self, key)!r}: there are {', '.join(known)}")
+        for key in POSITIVE:
+            value = getattr(self, key)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{key} is {value}; it must be positive")
+        if self.batch < 2:
+            raise ConfigError("batch is 1; batch norm needs two faces")
+        for key in ("average", "warmup"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ConfigError(f"{key} is {getattr(self, key)}; it must be in [0, 1)")
+        self._require_shapes()
+
+    def _require_shapes(self):
+        """Sizes that no model can have fail here, not when the training starts."""
+        try:
+            require_size(self.size, self.size, self.depth)
+            deconvolution_stride(self.size, self.length)
+            if self.model == "detector1d":
+                halvings(self.size // 4, self.columns)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+
+    @property
+    def target_sigma(self):
+        """Standard deviation of the targets in bins."""
+        if self.sigma is not None:
+            return self.sigma
+        return max(1.0, 0.035 * self.length)  # 0.035 F px are 0.035 L bins
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Rendered faces in place of photographs: how many in each folder, and their seed."""
+
+    seed: int
+    faces: dict
+
+
+@dataclass(frozen=True)
+class Data:
+    """The dataset of a profile.
+
+    Attributes:
+        name: a name that `study.datasets.load` knows.
+        root: its official folder, from the project's root.
+        source: what the folder comes from, for DVC: itself, or the drawing of the stand-ins.
+        standin: what to render into the folder, or None for photographs.
+    """
+
+    name: str
+    root: str
+    source: str
+    standin: StandIns | None = None
+
+    def __post_init__(self):
+        if self.name not in READERS:
+            raise ConfigError(f"name {self.name!r}: there are {', '.join(READERS)}")
+
+    @property
+    def label(self):
+        """What a number was measured on, as printed beside it."""
+        return f"stand-ins in {self.name}'s layout" if self.standin else self.name
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Arguments of `study.datasets.crops.build`."""
+
+    size: int
+    scale: float = 1.25
+    context: float = 2.0
+    oversample: float = 1.25
+
+    def __post_init__(self):
+        if not (self.size > 0 and self.oversample > 0 and 0 < self.scale <= self.context):
+            raise ConfigError("all must be positive, and context at least scale")
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The fixed validation split: its share of the training photographs, and its seed."""
+
+    share: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self):
+        if not 0 < self.share < 1:
+            raise ConfigError(f"share is {self.share}; it must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How trainings share the machine: how many at once, with how many threads each."""
+
+    jobs: int = 1
+    threads: int = 1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a configuration and a seed, under a name.
+
+    `group` says what it serves: "resolution" runs fill Table 1 and are scored on the test set
+    once; "search" runs are candidates, and see the validation split alone.
+    """
+
+    name: str
+    seed: int
+    group: str
+    config: TrainingConfig
+
+    @property
+    def id(self):
+        """The name of its record: name and seed."""
+        return f"{self.name}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All parameters of a profile."""
+
+    name: str
+    data: Data
+    crops: CropSettings
+    validation: Validation
+    machine: Machine
+    runs: tuple
+    flagship: str
+
+    def run(self, id):
+        """The run of this id, e.g. "detector1d_L192-s0".
+
+        Raises:
+            ConfigError: there is none; names those that are there.
+        """
+        for run in self.runs:
+            if run.id == id:
+                return run
+        known = ", ".join(run.id for run in self.runs)
+        raise ConfigError(f"profile {self.name} has no run {id!r}; it has {known}")
+
+    def group(self, name):
+        """The runs of a group, in the order in which they are trained."""
+        return tuple(run for run in self.runs if run.group == name)
+
+
+GROUPS = ("resolution", "search")
+RUN_KEYS = {"group", "seeds"}
+TOP_KEYS = {
+    *("profile", "root", "params_file", "data", "crops", "validation", "machine"),
+    *("training", "models", "runs", "flagship"),
+}
+
+
+def _matches(value, kind):
+    if isinstance(kind, types.UnionType):
+        return any(_matches(value, one) for one in kind.__args__)
+    if kind is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def fill(kind, values, where):
+    """A dataclass from a mapping; unknown keys, missing keys and wrong types fail by name.
+
+    Args:
+        kind: the dataclass.
+        values: mapping from its fields to values; nested mappings fill nested dataclasses.
+        where: what the message names, e.g. "params.yaml: crops".
+
+    Raises:
+        ConfigError
+    """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: expected a mapping, found {values!r}")
+    fields = {f.name: f for f in dataclasses.fields(kind)}
+    unknown = sorted(str(key) for key in set(values) - set(fields))
+    if unknown:
+        known = ", ".join(fields)
+        raise ConfigError(f"{where}: no such key: {', '.join(unknown)}. There are: {known}")
+    filled = {}
+    for key, value in values.items():
+        filled[key] = _value(fields[key].type, value, f"{where}.{key}")
+    try:
+        return kind(**filled)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    except TypeError:
+        required = [
+            f.name
+            for f in fields.values()
+            if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        ]
+        missing = ", ".join(sorted(set(required) - set(values)))
+        raise ConfigError(f"{where}: missing: {missing}") from None
+
+
+def _value(kind, value, where):
+    options = kind.__args__ if isinstance(kind, types.UnionType) else (kind,)
+    for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, dict):
+            return fill(option, value, where)
+    if not _matches(value, kind):
+        name = getattr(kind, "__name__", str(kind))
+        raise ConfigError(f"{where}: {value!r} is {type(value).__name__}, not {name}")
+    return float(value) if kind is float else value
+
+
+def _section(raw, key, where):
+    section = raw.get(key) or {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{where}: {key} is no mapping")
+    return section
+
+
+def _merge(*sections):
+    """Later sections win; `augmentation` is merged key by key."""
+    merged = {}
+    for section in sections:
+        old, new = merged.get("augmentation"), section.get("augmentation")
+        both = isinstance(old, dict) and isinstance(new, dict)
+        merged = {**merged, **section, **({"augmentation": {**old, **new}} if both else {})}
+    return merged
+
+
+def _seeds(values, where):
+    seeds = values.get("seeds", [0])
+    if not (isinstance(seeds, list) and seeds and all(_matches(seed, int) for seed in seeds)):
+        raise ConfigError(f"{where}.seeds: {seeds!r} is no list of whole numbers")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"{where}.seeds: {seeds!r} names a seed twice")
+    return seeds
+
+
+def _runs(raw, size, where):
+    models = _section(raw, "models", where)
+    unknown = sorted(str(key) for key in set(models) - set(MODELS))
+    if unknown:
+        known = ", ".join(MODELS)
+        raise ConfigError(f"{where}: models: no such key: {', '.join(unknown)}. There are: {known}")
+    runs = []
+    for name, values in _section(raw, "runs", where).items():
+        here = f"{where}: runs.{name}"
+        # A run's name is a folder's name, and DVC reads a dot as a level.
+        if not re.fullmatch(r"[\w-]+", str(name)):
+            raise ConfigError(f"{here}: a run's name is letters, digits, _ and -")
+        if not isinstance(values, dict):
+            raise ConfigError(f"{here}: expected a mapping, found {values!r}")
+        group = values.get("group", "resolution")
+        if group not in GROUPS:
+            raise ConfigError(f"{here}: group {group!r}: there are {', '.join(GROUPS)}")
+        own = {key: value for key, value in values.items() if key not in RUN_KEYS}
+        shared = _section(models, own.get("model"), f"{where}: models")
+        merged = _merge({"size": size}, _section(raw, "training", where), shared, own)
+        config = fill(TrainingConfig, merged, here)
+        runs += [Run(str(name), seed, group, config) for seed in _seeds(values, here)]
+    # All first seeds, then all second ones: an interrupted profile has every row once.
+    return tuple(sorted(runs, key=lambda run: (run.group != "search", run.seed)))
+
+
+def parse(raw, where):
+    """A `Profile` from the mapping of a params file.
+
+    Args:
+        raw: the parsed YAML.
+        where: the file's name, for messages.
+
+    Raises:
+        ConfigError
+    """
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{where}: expected a mapping, found {raw!r}")
+    unknown = sorted(str(key) for key in set(raw) - TOP_KEYS)
+    if unknown:
+        known = ", ".join(sorted(TOP_KEYS))
+        raise ConfigError(f"{where}: no such key: {', '.join(unknown)}. There are: {known}")
+    missing = sorted({"profile", "data", "crops", "runs", "flagship"} - set(raw))
+    if missing:
+        raise ConfigError(f"{where}: missing: {', '.join(missing)}")
+    crops = fill(CropSettings, raw["crops"], f"{where}: crops")
+    profile = Profile(
+        name=raw["profile"],
+        data=fill(Data, raw["data"], f"{where}: data"),
+        crops=crops,
+        validation=fill(Validation, raw.get("validation") or {}, f"{where}: validation"),
+        machine=fill(Machine, raw.get("machine") or {}, f"{where}: machine"),
+        runs=_runs(raw, crops.size, where),
+        flagship=raw["flagship"],
+    )
+    if f"{profile.flagship}-s0" not in {run.id for run in profile.runs}:
+        raise ConfigError(f"{where}: flagship {profile.flagship!r} is no run with seed 0")
+    return profile
+
+
+def load(profile):
+    """The parameters of a profile by its name.
+
+    Raises:
+        ConfigError: no such profile, or a fault in its file.
+    """
+    if profile not in PROFILES:
+        raise ConfigError(f"no profile {profile!r}; there are {', '.join(PROFILES)}")
+    file = paths.params_file(profile)
+    where = file.relative_to(paths.ROOT).as_posix()
+    try:
+        raw = yaml.safe_load(file.read_text())
+    except OSError as error:
+        raise ConfigError(f"{where}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: {' '.join(str(error).split())}") from None
+    parsed = parse(raw, where)
+    if parsed.name != profile:  # else it would write into another profile's results
+        raise ConfigError(f"{where}: profile is {parsed.name!r}; it must be {profile!r}")
+    return parsed
+
+
+def training_config(values, where="record"):
+    """A `TrainingConfig` from a record's mapping; keys it does not have take their defaults."""
+    return fill(TrainingConfig, values, where)

@@ -1,0 +1,30 @@
+"""Official data sets, read from their official folders into one tidy index."""
+
+from study.datasets import w300
+
+READERS = {w300.NAME: w300}  # name -> module with read, scan, FOLDERS
+
+
+def load(name, root):
+    """Index of a data set, one row a face.
+
+    Args:
+        name: a key of READERS, e.g. "300W".
+        root: the data set's official folder.
+
+    Returns:
+        pandas.DataFrame with the columns that `study.datasets.index` describes.
+
+    Raises:
+        ValueError: an unknown name.
+        DatasetError: lists every bad file at once. Images are not decoded here: one that is
+            damaged past its header is found by `crops.build` and `check.check`.
+    """
+    return reader(name).read(root)
+
+
+def reader(name):
+    """The module that reads a data set, by the data set's name."""
+    if name not in READERS:
+        raise ValueError(f"no data set {name!r}; there is: {', '.join(READERS)}")
+    return READERS[name]

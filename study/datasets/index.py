@@ -1,0 +1,131 @@
+"""The index: a tidy table with one row a face, the same for every data set.
+
+Columns:
+    id           path under the root without extension, "#frame" appended for video
+    split        "train" or "test"
+    subset       "train", or the test subset that the face belongs to
+    image        path under the root, with forward slashes
+    frame        frame number in a video, -1 for stills
+    video        the video's name, "" for stills
+    photograph   the photograph that the face is cut from; several faces can share one
+    box          (4,) x1, y1, x2, y2 of the tight box of the points, px
+    points       (N, 2) px of the image file, 0-based, pixel centres at integers
+    visible      (N,) bool
+    face_size    sqrt(width * height) of the box, px
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+COLUMNS = (
+    "id",
+    "split",
+    "subset",
+    "image",
+    "frame",
+    "video",
+    "photograph",
+    "box",
+    "points",
+    "visible",
+    "face_size",
+)
+PRINTED = 20  # bad files that a message names; the rest are counted
+
+# 300W itself has points a little outside; half a face outside is an annotation of another image.
+OUTSIDE = 0.5  # of the face's size
+COINCIDENT = 0.01  # of the face's size; eye corners nearer than this are no face
+
+
+class Problem(NamedTuple):
+    """A bad file and what is wrong with it."""
+
+    file: str
+    cause: str
+
+    def __str__(self):
+        return f"{self.file}: {self.cause}"
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be used as it is.
+
+    Attributes:
+        problems: list of every Problem; the message prints the first 20 and counts the rest.
+    """
+
+    def __init__(self, title, problems):
+        self.problems = list(problems)
+        count = len(self.problems)
+        head = f"{title}: {count} {'problem' if count == 1 else 'problems'}"
+        super().__init__("\n".join([head, *listed(self.problems)]))
+
+
+def listed(problems):
+    """Lines that print the first 20 of a list of problems and say how many more there are."""
+    lines = [f"  {problem}" for problem in problems[:PRINTED]]
+    rest = len(problems) - len(lines)
+    return lines + ([f"  and {rest} more"] if rest else [])
+
+
+def face(*, id, split, subset, image, photograph, points, visible=None, frame=-1, video=""):
+    """One row of the index as a dict; box and face_size follow from the points.
+
+    Args:
+        points: (N, 2) px, 0-based.
+        visible: (N,) bool; None means all.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    low, high = points.min(axis=0), points.max(axis=0)
+    if visible is None:
+        visible = np.ones(len(points), dtype=bool)
+    return {
+        "id": id,
+        "split": split,
+        "subset": subset,
+        "image": image,
+        "frame": frame,
+        "video": video,
+        "photograph": photograph,
+        "box": np.concatenate([low, high]),
+        "points": points,
+        "visible": visible,
+        "face_size": float(np.sqrt(np.prod(high - low))),
+    }
+
+
+def table(faces):
+    """The index of a list of `face` rows, in their order."""
+    return pd.DataFrame(list(faces), columns=list(COLUMNS))
+
+
+def fault(points, scheme, width, height):
+    """What is wrong with a face's points, or None.
+
+    Args:
+        points: (n, 2) px, 0-based, finite.
+        scheme: the study.landmarks.Scheme that the points should follow.
+        width, height: of the image, px.
+
+    Returns:
+        str: another number of points than the scheme's; all points on a line or in one place;
+        the outer eye corners in one place, so that no error can be normalised; or points
+        further outside the image than half the face's size. None where all is well.
+    """
+    if len(points) != scheme.count:
+        return f"{len(points)} points, not {scheme.count}"
+    low, high = points.min(axis=0), points.max(axis=0)
+    face_size = np.sqrt(np.prod(high - low))
+    if face_size == 0:
+        return "the points span no area"
+    if scheme.eye_corners is not None:
+        left, right = points[list(scheme.eye_corners)]
+        if np.linalg.norm(left - right) < COINCIDENT * face_size:
+            return "the outer eye corners coincide"
+    edge = np.array([width, height]) - 0.5
+    outside = max((-0.5 - low).max(), (high - edge).max())
+    if outside > OUTSIDE * face_size:
+        return f"points up to {outside:.0f} px outside the {width}x{height} image"
+    return None

@@ -1,0 +1,69 @@
+"""Co-attention between the features of the x and the y axis (Section 4.1)."""
+
+import torch
+from torch import nn
+
+
+def affinity(rows, matrix, columns):
+    """Row-wise softmax of rows . matrix . columns / sqrt(d) (Eq. 9).
+
+    Args:
+        rows: (B, C, positions, d), features of the axis that asks.
+        matrix: (d, d), P or Q.
+        columns: (B, C, d, positions), features of the axis that answers.
+
+    Returns:
+        (B, C, positions, positions); each row sums to 1.
+    """
+    scores = rows @ matrix @ columns / matrix.shape[1] ** 0.5
+    return scores.softmax(dim=-1)
+
+
+def fuse(features, weights, other, gamma):
+    """D' = D + gamma W D_other, the attentive feature added to an axis's own (Eq. 10).
+
+    Args:
+        features: (B, C, positions, d) of this axis.
+        weights: (B, C, positions, positions) from `affinity`.
+        other: (B, C, positions, d) of the other axis.
+    """
+    return features + gamma * (weights @ other)
+
+
+class CoAttention(nn.Module):
+    """Shares distributional features between the two axes (Eq. 9, 10).
+
+    Args:
+        columns: d, the compressed size of the features; P and Q are (d, d), shared by channels.
+        gamma: weight of the attentive feature. At 0 the inputs are returned as they are; P and Q
+            are drawn all the same, so that the same seed gives the same network otherwise.
+
+    d_x (B, C, positions, columns), d_y (B, C, columns, positions) -> the same shapes. A position
+    is a place along the axis that the feature describes, a column what is left of the other axis;
+    so the affinity matrices compare positions along x with positions along y.
+    """
+
+    def __init__(self, columns, gamma):
+        super().__init__()
+        self.gamma = gamma
+        self.p = nn.Parameter(torch.empty(columns, columns))
+        self.q = nn.Parameter(torch.empty(columns, columns))
+        nn.init.xavier_uniform_(self.p)
+        nn.init.xavier_uniform_(self.q)
+
+    def affinities(self, d_x, d_y):
+        """W^xy (rows along y) and W^yx (rows along x), each (B, C, positions, positions)."""
+        w_xy = affinity(d_y.transpose(-1, -2), self.p, d_x.transpose(-1, -2))
+        w_yx = affinity(d_x, self.q, d_y)
+        return w_xy, w_yx
+
+    def forward(self, d_x, d_y):
+        if d_x.shape != d_y.transpose(-1, -2).shape:
+            raise ValueError(f"d_x is {tuple(d_x.shape)}, d_y is {tuple(d_y.shape)}")
+        if self.gamma == 0:
+            return d_x, d_y
+        w_xy, w_yx = self.affinities(d_x, d_y)
+        rows_y = d_y.transpose(-1, -2)  # (B, C, positions, columns)
+        fused_x = fuse(d_x, w_yx, rows_y, self.gamma)
+        fused_y = fuse(rows_y, w_xy, d_x, self.gamma)
+        return fused_x, fused_y.transpose(-1, -2)

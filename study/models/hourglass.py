@@ -1,0 +1,121 @@
+"""FAN's stacked hourglass backbone (Bulat and Tzimiropoulos 2017, after Newell et al. 2016)."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def conv(inputs, outputs, kernel, stride=1, bias=False):
+    """A convolution that keeps the size of its input up to its stride."""
+    return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
+
+
+def norm_relu_conv(inputs, outputs, kernel=3):
+    """Batch norm, ReLU, convolution: the pre-activation order of FAN's block."""
+    return nn.Sequential(
+        nn.BatchNorm2d(inputs), nn.ReLU(inplace=True), conv(inputs, outputs, kernel)
+    )
+
+
+class Block(nn.Module):
+    """FAN's hierarchical residual block: three 3x3 convolutions, concatenated, plus a skip.
+
+    (B, inputs, H, W) -> (B, outputs, H, W); outputs divisible by 4.
+    """
+
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.conv1 = norm_relu_conv(inputs, outputs // 2)
+        self.conv2 = norm_relu_conv(outputs // 2, outputs // 4)
+        self.conv3 = norm_relu_conv(outputs // 4, outputs // 4)
+        same = inputs == outputs
+        self.skip = nn.Identity() if same else norm_relu_conv(inputs, outputs, kernel=1)
+
+    def forward(self, x):
+        half = self.conv1(x)
+        quarter = self.conv2(half)
+        last = self.conv3(quarter)
+        return torch.cat([half, quarter, last], dim=1) + self.skip(x)
+
+
+class Hourglass(nn.Module):
+    """One hourglass: `depth` halvings and as many doublings, a skip branch at each scale.
+
+    (B, channels, H, W) -> the same shape; H and W divisible by 2 ** depth.
+    """
+
+    def __init__(self, channels, depth):
+        super().__init__()
+        self.skip = Block(channels, channels)
+        self.down = Block(channels, channels)
+        inner = Hourglass(channels, depth - 1) if depth > 1 else Block(channels, channels)
+        self.inner = inner
+        self.up = Block(channels, channels)
+
+    def forward(self, x):
+        low = self.up(self.inner(self.down(functional.max_pool2d(x, 2))))
+        return self.skip(x) + functional.interpolate(low, scale_factor=2, mode="nearest")
+
+
+class Stack(nn.Module):
+    """An hourglass and the block and 1x1 convolution that FAN puts after it."""
+
+    def __init__(self, channels, depth):
+        super().__init__()
+        self.hourglass = Hourglass(channels, depth)
+        self.block = Block(channels, channels)
+        self.end = nn.Sequential(
+            conv(channels, channels, 1, bias=True), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+        )
+
+    def forward(self, x):
+        return self.end(self.block(self.hourglass(x)))
+
+
+def require_size(height, width, depth):
+    """Raises a ValueError where images cannot be halved `depth` times after the stem's two."""
+    multiple = 4 * 2**depth
+    if height != width or width % multiple:
+        raise ValueError(
+            f"images are {height} x {width} px; this backbone takes squares whose side is a "
+            f"multiple of {multiple} px"
+        )
+
+
+class Backbone(nn.Module):
+    """Face crops to features at a quarter of their size: the F of the paper's Section 4.1.
+
+    Args:
+        channels: C, width of the hourglasses (FAN: 256).
+        stacks: how many hourglasses (FAN: 4).
+        depth: halvings inside each (FAN: 4).
+
+    (B, 3, F, F) -> (B, C, F/4, F/4), F divisible by 4 * 2 ** depth.
+
+    Differs from FAN: no heatmaps between the stacks (the paper's heads sit on the last stack, and
+    it names no intermediate supervision), so a stack hands on its features alone. The stem's
+    width is at least 32, which matters for narrow backbones only.
+    """
+
+    def __init__(self, *, channels, stacks, depth):
+        super().__init__()
+        first, second = max(channels // 4, 32), max(channels // 2, 32)
+        self.depth = depth
+        self.stem = nn.Sequential(
+            conv(3, first, 7, stride=2, bias=True),
+            nn.BatchNorm2d(first),
+            nn.ReLU(inplace=True),
+            Block(first, second),
+            nn.MaxPool2d(2),
+            Block(second, second),
+            Block(second, channels),
+        )
+        self.stacks = nn.ModuleList(Stack(channels, depth) for _ in range(stacks))
+        self.merges = nn.ModuleList(conv(channels, channels, 1) for _ in range(stacks - 1))
+
+    def forward(self, images):
+        require_size(*images.shape[-2:], self.depth)
+        x = self.stem(images)  # (B, C, F/4, F/4)
+        for stack, merge in zip(self.stacks, self.merges, strict=False):
+            x = x + merge(stack(x))
+        return self.stacks[-1](x)

@@ -1,0 +1,261 @@
+"""Records of runs become tidy results. Reads exactly the runs that the profile lists.
+
+The evidence are residuals (predicted - truth, px of the image) with their normalisers, so every
+metric can be changed without a new training; neither data nor weights are needed here, but for
+`truth`.
+"""
+
+import functools
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+
+from study import landmarks, metrics, paths, runs, training
+from study.datasets import augment
+
+PARTS = {"common": ("common",), "challenging": ("challenging",)}
+PARTS["full"] = PARTS["common"] + PARTS["challenging"]  # test subset -> its parts
+MEASURES = {"nrmse": metrics.nrmse, "rms": metrics.rms_error}
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the records of a profile hold.
+
+    Attributes:
+        profile: the `config.Profile`.
+        records: run id -> its run.json, for each listed run whose record serves.
+        reasons: run id -> why there is no record that serves, for the others.
+        looks: date, commit, run, subset, faces: each look at the test set, one row.
+    """
+
+    profile: object
+    records: dict
+    reasons: dict
+    looks: pd.DataFrame
+
+    @property
+    def newest(self):
+        """The record that was finished last, or None."""
+        return max(self.records.values(), key=lambda record: record["finished"], default=None)
+
+    @property
+    def seconds(self):
+        """Training time of all records together, s."""
+        return sum(record["seconds"] for record in self.records.values())
+
+    def recorded(self, name):
+        """Ids of the recorded runs of a name, one a seed, in the order of their seeds."""
+        return [run.id for run in self.profile.runs if run.name == name and run.id in self.records]
+
+    def first(self, name):
+        """The record of the first recorded seed of a name, or None."""
+        ids = self.recorded(name)
+        return self.records[ids[0]] if ids else None
+
+    def faces(self, subset):
+        """How many test faces there are of a subset; None while nothing is recorded."""
+        if self.newest is None:
+            return None
+        counts = [self.newest["data"]["test"].get(part, 0) for part in PARTS[subset]]
+        return sum(counts) if all(counts) else 0
+
+    def errors(self, id, decoder, subset, measure="nrmse"):
+        """Errors of one run on a test subset, faces in the order of their ids: (B,) fractions.
+
+        Args:
+            id: of a recorded run of the group "resolution".
+            decoder: a recorded decoder.
+            subset: "common", "challenging" or "full".
+            measure: "nrmse" or "rms".
+        """
+        arrays = predictions(folder(self.profile, id))
+        rows = _rows(arrays, subset)
+        own = self.records[id]["config"]["decoder"]
+        key = "residual" if decoder == own else f"residual_{decoder}"
+        residual = torch.from_numpy(arrays[key][rows].astype(np.float64))
+        normalizer = torch.from_numpy(arrays["normalizer"][rows])
+        return MEASURES[measure](residual, torch.zeros_like(residual), normalizer).numpy()
+
+    def by_seed(self, name, decoder, subset, measure="nrmse"):
+        """Errors of all recorded seeds of a name on the same faces: (S, B) fractions.
+
+        Raises:
+            ValueError: nothing is recorded, or two seeds hold different faces.
+        """
+        ids = self.recorded(name)
+        if not ids:
+            raise ValueError(f"no run of {name} is recorded")
+        tested = [face_ids(folder(self.profile, id), subset) for id in ids]
+        if any(list(faces) != list(tested[0]) for faces in tested):
+            raise ValueError(f"the seeds of {name} were measured on different faces")
+        return np.stack([self.errors(id, decoder, subset, measure) for id in ids])
+
+    def validation(self, name):
+        """Validation NRMSE of a name by decoder, mean over the recorded seeds: fractions."""
+        scores = [self.records[id]["validation"] for id in self.recorded(name)]
+        return {key: float(np.mean([score[key] for score in scores])) for key in scores[0]}
+
+
+def folder(profile, id):
+    """Where the record of a run is, by its id."""
+    return runs.folder(profile, profile.run(id))
+
+
+@functools.lru_cache(maxsize=128)
+def _predictions(file, stamp):
+    with np.load(file) as arrays:
+        return {key: arrays[key] for key in arrays.files}
+
+
+def predictions(where):
+    """The arrays of a record's predictions.npz (see `study.runs`), read once.
+
+    Args:
+        where: folder of the record.
+    """
+    file = where / "predictions.npz"
+    return _predictions(file, file.stat().st_mtime_ns)
+
+
+def _rows(arrays, subset):
+    """Rows of a test subset in the order of the faces' ids."""
+    rows = np.flatnonzero(np.isin(arrays["subset"], PARTS[subset]))
+    return rows[np.argsort(arrays["id"][rows])]
+
+
+def face_ids(where, subset):
+    """Sorted ids (B,) of the faces of a test subset in a record."""
+    arrays = predictions(where)
+    return arrays["id"][_rows(arrays, subset)]
+
+
+def load(profile):
+    """The results of a profile from its records on disk.
+
+    A listed run without a record that serves is no error: it has a reason. Where records were
+    made on different data, the newest's data count and the others have that as their reason.
+
+    Args:
+        profile: a `config.Profile`.
+    """
+    records, reasons = {}, {}
+    for run in profile.runs:
+        reason = runs.why_not_recorded(profile, run) or _unreadable(profile, run)
+        if reason:
+            reasons[run.id] = reason
+        else:
+            records[run.id] = runs.read_record(profile, run)
+    newest = max(records.values(), key=lambda record: record["finished"], default=None)
+    for id in list(records):
+        if records[id]["data"]["fingerprint"] != newest["data"]["fingerprint"]:
+            reasons[id] = "recorded on other data"
+            del records[id]
+    return Results(profile, records, reasons, _looks(profile))
+
+
+def _unreadable(profile, run):
+    """Why the files beside a run.json do not serve, or None."""
+    where = runs.folder(profile, run)
+    needed = ["history.csv"] + ["predictions.npz"] * (run.group == "resolution")
+    missing = [name for name in needed if not (where / name).exists()]
+    return f"{', '.join(missing)} missing beside its run.json" if missing else None
+
+
+def _looks(profile):
+    file = paths.reports(profile.name) / "test_looks.csv"
+    if not file.exists():
+        return pd.DataFrame(columns=["date", "commit", "run", "subset", "faces"])
+    return pd.read_csv(file, dtype={"commit": str}, keep_default_na=False)
+
+
+def history(profile, id):
+    """The history of a run: epoch, rate, loss, validation_nrmse (fraction), seconds."""
+    return pd.read_csv(folder(profile, id) / "history.csv")
+
+
+def describe(record):
+    """What a number of a record was measured on, in words that stand beside it."""
+    data, size = record["data"], record["config"]["size"]
+    trained = f"trained on {data['train']:,}"
+    if data["standin"]:
+        return f"{data['label']} (rendered), {trained} faces, F={size}"
+    return f"{data['label']}, {trained} of {data['official_train']:,} images, F={size}"
+
+
+def reports_json(profile, name):
+    """A JSON file of a profile's reports as a dict; empty where there is none."""
+    file = paths.reports(profile.name) / name
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+def truth(profile, crops):
+    """True landmarks of all faces at hand, in px of the F-pixel crop.
+
+    Args:
+        profile: a `config.Profile`.
+        crops: its `datasets.crops.Crops`.
+
+    Returns:
+        points (B, N, 2) float64 px of the crop; subset (B,) str: "train", "common" or
+        "challenging".
+    """
+    side, size = crops.meta["resolution"], profile.crops.size
+    share = profile.crops.scale / profile.crops.context
+    matrix, shift = augment.crop_affine(len(crops.points), size, side, share)
+    points = augment.to_crop(torch.from_numpy(crops.points.copy()), matrix, shift, size, side)
+    return points, crops.table["subset"].to_numpy(dtype=str)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one trained 1D detector makes of B faces.
+
+    Attributes:
+        images: (B, 3, F, F) plain crops.
+        points, predicted: (B, N, 2) px of the crop, predicted by the run's own decoder.
+        h_x, h_y: (B, N, L) heatmaps.
+        w_xy, w_yx: (B, C, positions, positions) affinity matrices (Eq. 9).
+    """
+
+    images: torch.Tensor
+    points: torch.Tensor
+    predicted: torch.Tensor
+    h_x: torch.Tensor
+    h_y: torch.Tensor
+    w_xy: torch.Tensor
+    w_yx: torch.Tensor
+
+
+@torch.inference_mode()
+def outputs(profile, run, crops, rows):
+    """`Outputs` of a run on some of the cached faces; None where its weights are not here.
+
+    A recorded run is not trained again for its weights, so a machine may have the one without
+    the other.
+
+    Args:
+        profile: a `config.Profile`.
+        run: one of its 1D runs, recorded.
+        crops: its `Crops`.
+        rows: which faces.
+    """
+    if not runs.weights_file(profile, run).exists():
+        return None
+    model, faces = runs.load_model(profile, run), runs.faces_of(profile, crops, rows)
+    settings = run.config
+    images, points = augment.plain(
+        faces.pictures, faces.points, size=settings.size, share=faces.share
+    )
+    h_x, h_y = model(images)
+    predicted = training.decode((h_x, h_y), settings, settings.decoder)
+    w_xy, w_yx = model.co_attention.affinities(*model.distributions(images))
+    return Outputs(images, points, predicted, h_x, h_y, w_xy, w_yx)
+
+
+def scheme(profile):
+    """The landmark scheme of a profile's dataset."""
+    return landmarks.SCHEMES[runs.SCHEME[profile.data.name]]

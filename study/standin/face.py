@@ -1,0 +1,224 @@
+"""Draws stand-in faces: a 3D head of our own with 68 landmarks, exact to a fraction of a px.
+
+    face = sample_face(np.random.default_rng(0), "common")
+    image, points = draw(face, 300)
+
+Landmarks are points of the very grid that is drawn: brows, eyes, nose and lips are painted along
+curves through them, and the grid's projection carries both. The contour (0-16) follows what is
+seen, as 300W's annotators do: a point lies on the jaw's widest line while that can be seen, and on
+the far side slides forwards along its own horizontal section to the visible outline of the cheek.
+"""
+
+import cv2
+import numpy as np
+
+from study.standin import hair, head, light, occluders, parts, raster, scene, skin
+from study.standin.parameters import Camera, Expression, Face, Identity, Light, Pose, Scene
+from study.standin.sample import sample_face
+
+__all__ = ["Camera", "Expression", "Face", "Identity", "Light", "Pose", "Scene", "draw",
+           "landmarks", "sample_face"]
+
+SUPERSAMPLE = 2  # a whole number, so that a px is an exact block of finer ones
+FACE_HEIGHT = 13.6  # cm from brows to chin
+PIVOT = np.array([0.0, -4.2, 2.5])  # cm, what the head turns about, at the picture's centre
+
+
+def draw(face, size):
+    """Draws a face.
+
+    Args:
+        face: Face.
+        size: px of the square picture, or (height, width).
+
+    Returns:
+        image (H, W, 3) uint8 RGB; points (68, 2) float64, px, 0-based, pixel centres at integers.
+    """
+    height, width = (size, size) if np.isscalar(size) else size
+    model = _Model(face, height, width)
+    scene_parts, head_canvas = model.parts()
+    picture, seen = _render(model, scene_parts, head_canvas)
+    behind = scene.background(face.scene, height, width)
+    picture = picture + (1 - seen[..., None]) * behind
+    return scene.expose(picture, face.camera), model.points()
+
+
+def landmarks(face, size):
+    """The landmarks that draw(face, size) returns, without drawing: (68, 2) px."""
+    height, width = (size, size) if np.isscalar(size) else size
+    return _Model(face, height, width).points()
+
+
+def rotation(pose):
+    """The head's rotation (3, 3) from head to camera coordinates."""
+    yaw, pitch, roll = np.radians([pose.yaw, -pose.pitch, -pose.roll])
+    c, s = np.cos, np.sin
+    about_y = np.array([[c(yaw), 0, s(yaw)], [0, 1, 0], [-s(yaw), 0, c(yaw)]])
+    about_x = np.array([[1, 0, 0], [0, c(pitch), -s(pitch)], [0, s(pitch), c(pitch)]])
+    about_z = np.array([[c(roll), -s(roll), 0], [s(roll), c(roll), 0], [0, 0, 1]])
+    return about_z @ about_x @ about_y
+
+
+class _Model:
+    """A face's geometry in one picture."""
+
+    def __init__(self, face, height, width):
+        self.face, self.height, self.width = face, height, width
+        self.plan = head.plan(face.identity, face.expression)
+        self.surface = head.surface(face.identity, face.expression, self.plan)
+        self.turn = rotation(face.pose)
+        pose = face.pose
+        body = Pose(yaw=0.35 * pose.yaw, pitch=0.1 * pose.pitch, roll=0.25 * pose.roll)
+        self.body_turn = rotation(body)
+        self.camera_vertices = self.to_camera(self.surface.vertices)
+        self.screen = self.project(self.camera_vertices)
+        self.first_occluder = 0  # parts() sets it: the occluders are the last parts
+
+    def to_camera(self, vertices, turn=None):
+        """Head coordinates to camera coordinates, both cm."""
+        return (vertices - PIVOT) @ (self.turn if turn is None else turn).T
+
+    @property
+    def scale(self):
+        """px per cm at the head's pivot."""
+        return self.face.pose.scale * self.height / FACE_HEIGHT
+
+    def project(self, vertices):
+        """Camera coordinates (..., 3) to x px, y px and depth cm."""
+        pose = self.face.pose
+        near = self.scale * pose.distance / (pose.distance - vertices[..., 2])
+        x = (self.width - 1) / 2 + pose.x * self.width + near * vertices[..., 0]
+        y = (self.height - 1) / 2 + pose.y * self.height - near * vertices[..., 1]
+        return np.stack([x, y, vertices[..., 2]], -1)
+
+    def grid_points(self):
+        """Grid coordinates (column, row) of the 68 landmarks."""
+        column, row = self.surface.locate(self.plan.points)
+        rows, paths = head.contour(self.surface)
+        columns = self.surface.column(paths)
+        along = np.broadcast_to(rows[:, None], columns.shape)
+        track = raster.interpolate(self.screen, columns.ravel(), along.ravel())
+        track = track.reshape(*columns.shape, 3)[..., :2]  # (17, 40, 2)
+        outward = self._outward(track)
+        best = _peak(outward)
+        steps = np.arange(columns.shape[1])
+        columns = np.array([np.interp(b, steps, c) for b, c in zip(best, columns, strict=True)])
+        return np.concatenate([columns, column]), np.concatenate([rows, row])
+
+    def _outward(self, track):
+        """How far out to its side each place of the contour's paths lies, px, (17, 40)."""
+        across = self.turn[:2, 0] * [1, -1]
+        across = across / max(np.linalg.norm(across), 1e-6)
+        side = np.sign(np.arange(17) - 8.0)[:, None]
+        return side * (track @ across)
+
+    def points(self):
+        column, row = self.grid_points()
+        return raster.interpolate(self.screen, column, row)[:, :2]
+
+    def parts(self):
+        """All parts in camera coordinates (the head first), and the head's painted canvas."""
+        face, rng = self.face, np.random.default_rng([self.face.identity.seed, 5])
+        identity = face.identity
+        canvas = skin.paint(self.surface, self.plan, identity, face.expression, face.light,
+                            hair.roots(identity, self.surface))
+        tone = skin.tone(identity)
+        rows = self.surface.sections
+        at_ear = np.interp(1.0, -rows[:, 0], rows[:, 1])
+        out = [parts.Part(self.camera_vertices, canvas.colour, canvas.gloss)]
+        moving = hair.grow(identity, self.surface, rng)
+        if identity.hair.style != "scarf":
+            moving += [parts.ear(identity, side, at_ear, tone) for side in (-1, 1)]
+        if face.scene.glasses:
+            moving += occluders.glasses(face.scene, self.plan, self.surface)
+        for part in moving:
+            part.vertices = self.to_camera(part.vertices)
+        cloth = np.random.default_rng([face.scene.seed, 6])
+        still = [parts.neck(identity, tone, rng),
+                 parts.shoulders(identity, face.scene, tone, cloth)]
+        for part in still:
+            part.vertices = self._bend(part.vertices)
+        hiding = occluders.occlude(face.scene, identity, self._landmarks_in_space(), tone)
+        out = out + moving + still
+        self.first_occluder = len(out)
+        return out + hiding, canvas
+
+    def _bend(self, vertices):
+        """Body to camera coordinates: the neck turns with the head above, with the body below."""
+        upper = head.smoothstep(-13.0, -6.0, vertices[..., 1])[..., None]
+        lower = self.to_camera(vertices, self.body_turn)
+        return upper * self.to_camera(vertices) + (1 - upper) * lower
+
+    def _landmarks_in_space(self):
+        return raster.interpolate(self.camera_vertices, *self.grid_points())
+
+
+def _peak(values):
+    """Places (n,) of the highest value along the last axis of (n, m), to a fraction of a step."""
+    best = values.argmax(1)
+    inner = np.clip(best, 1, values.shape[1] - 2)
+    at = np.arange(len(values))
+    a, b, c = values[at, inner - 1], values[at, inner], values[at, inner + 1]
+    bend = a - 2 * b + c
+    offset = np.where(np.abs(bend) > 1e-9, 0.5 * (a - c) / np.where(bend == 0, 1, bend), 0)
+    return np.where(best == inner, inner + np.clip(offset, -0.5, 0.5), best)
+
+
+def _render(model, scene_parts, canvas):
+    """The person (H, W, 3) float32 premultiplied, and its coverage (H, W) 0 … 1."""
+    face, k = model.face, SUPERSAMPLE
+    height, width = int(np.ceil(model.height * k)), int(np.ceil(model.width * k))
+    casters = [p.vertices for p in scene_parts if p.casts]
+    shadows = light.ShadowMap(casters, face.light.direction)
+    sheets = []
+    for part in scene_parts:
+        sheets.append(raster.Sheet(_fine(model.project(part.vertices)), part.closed, part.alpha))
+    which, column, row = raster.rasterize(sheets, height, width)
+    picture = np.zeros((height, width, 3), np.uint8)
+    for i, part in enumerate(scene_parts):
+        texture = _lit(part, face, shadows, canvas if i == 0 else None)
+        _paste(picture, which == i, column, row, part.vertices.shape, texture)
+    seen = (which >= 0).astype(np.float32)
+    if face.scene.glasses in ("thin", "thick"):
+        _glints(picture, model, which, model.first_occluder)
+    size = (model.width, model.height)
+    return (cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA),
+            cv2.resize(seen, size, interpolation=cv2.INTER_AREA))
+
+
+def _lit(part, face, shadows, canvas):
+    """A part's texture in the light, uint8."""
+    diffuse, mirror = light.illuminate(part.vertices, face.light, shadows, shine=part.shine)
+    if canvas is None:
+        return light.develop(part.colour, diffuse, mirror, part.gloss)
+    towards = np.array([face.light.direction[0], -face.light.direction[1]])
+    return light.develop(part.colour, diffuse, mirror, 0.055 * canvas.gloss, canvas.bump,
+                         canvas.glow, towards)
+
+
+def _paste(picture, mask, column, row, grid, texture):
+    """Looks a part's texture up where the part is seen."""
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(ys):
+        return
+    where = slice(ys[0], ys[-1] + 1), slice(xs[0], xs[-1] + 1)
+    u = column[where] * (texture.shape[1] / (grid[1] - 1)) - 0.5
+    v = row[where] * (texture.shape[0] / (grid[0] - 1)) - 0.5
+    drawn = cv2.remap(texture, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    cv2.copyTo(drawn, mask[where].astype(np.uint8), picture[where])
+
+
+def _glints(picture, model, which, hiding):
+    """Reflections on clear glasses, wherever no occluder is in front of them."""
+    def place(points):
+        return _fine(model.project(model.to_camera(points)))[:, :2]
+
+    behind = (which >= 0) & (which < hiding)
+    occluders.glint(picture, behind, model.plan, model.surface, place)
+
+
+def _fine(screen):
+    """px of the picture to px of the supersampled picture, in x and y."""
+    out = screen.copy()
+    out[..., :2] = (out[..., :2] + 0.5) * SUPERSAMPLE - 0.5
+    return out

@@ -1,0 +1,346 @@
+"""Fit and predict: the loops, and nothing about files but the checkpoint they resume from."""
+
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+from study import device as devices
+from study import heatmaps, metrics
+from study.datasets import augment
+from study.models import MODELS
+
+# What a training computes, by model. Raise a model's number when a change alters its weights: all
+# its records are then of another recipe, and are trained anew. A test pins the first ten steps.
+RECIPES = {"detector1d": 1, "detector2d": 1}
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot go on; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Faces of one side of a split, as cached.
+
+    Attributes:
+        pictures: (B, 3, S, S) uint8, may be memory-mapped.
+        points: (B, N, 2) float64, px of the cached picture.
+        share: of the cached side that a crop covers.
+        order: the scheme's mirror order.
+    """
+
+    pictures: torch.Tensor
+    points: torch.Tensor
+    share: float
+    order: tuple
+
+    def __len__(self):
+        return len(self.points)
+
+
+@dataclass
+class State:
+    """A training between two epochs: all that an exact resume needs."""
+
+    model: dict
+    optimizer: dict
+    average: dict | None
+    epoch: int = 0
+    seconds: float = 0.0
+    history: list = field(default_factory=list)
+
+
+def build_model(config, landmarks):
+    """The model of a configuration, its weights drawn from torch's global generator."""
+    keys = {"size", "length", "channels", "stacks", "depth", "width", "hidden"}
+    if config.model == "detector1d":
+        keys |= {"gamma", "columns"}
+    values = asdict(config)
+    return MODELS[config.model](landmarks=landmarks, **{key: values[key] for key in keys})
+
+
+def targets(points, config):
+    """Target heatmaps of a batch, a tuple: (h_x, h_y) or (h,)."""
+    make = heatmaps.joint_targets if config.model == "detector2d" else heatmaps.marginal_targets
+    made = make(points.float(), config.size, config.length, config.target_sigma)
+    return made if isinstance(made, tuple) else (made,)
+
+
+def as_tuple(output):
+    """A model's output as a tuple of heatmaps."""
+    return output if isinstance(output, tuple) else (output,)
+
+
+def heatmap_loss(output, wanted):
+    """Squared error summed over bins, axes and landmarks, mean over the batch (Eq. 11).
+
+    Args:
+        output, wanted: tuples of heatmaps, each (B, N, ...) of equal shapes.
+    """
+    squares = (
+        torch.nn.functional.mse_loss(h.contiguous().float(), target, reduction="sum")
+        for h, target in zip(output, wanted, strict=True)
+    )
+    return sum(squares) / len(output[0])
+
+
+def learning_rate(step, steps, config):
+    """The rate of a step, a pure function of its number: resuming needs no scheduler's state."""
+    progress = step / steps
+    if config.schedule == "constant":
+        return config.rate
+    if config.schedule == "steps":
+        return config.rate * 0.1 ** ((progress >= 1 / 2) + (progress >= 5 / 6))
+    if progress < config.warmup:
+        return config.rate * (0.04 + 0.96 * _ease(progress / config.warmup))
+    return config.rate * _ease((1 - progress) / (1 - config.warmup))
+
+
+def _ease(share):
+    """From 0 to 1 along half a cosine."""
+    return (1 - torch.cos(torch.pi * torch.tensor(share, dtype=torch.float64)).item()) / 2
+
+
+def epoch_generator(seed, epoch):
+    """The generator of an epoch's order and augmentation: the same after a resume."""
+    return torch.Generator().manual_seed(1_000_003 * seed + epoch)
+
+
+def batches(faces, config, generator):
+    """One epoch of augmented batches: images (B, 3, F, F), points (B, N, 2) px of the crop.
+
+    The faces are drawn in a new order; a last batch of one face, which batch norm cannot take,
+    is left out.
+    """
+    order = torch.randperm(len(faces), generator=generator)
+    for rows in order.split(config.batch):
+        if len(rows) > 1:
+            yield augment.augment(
+                faces.pictures[rows],
+                faces.points[rows],
+                size=config.size,
+                share=faces.share,
+                order=faces.order,
+                settings=config.augmentation,
+                generator=generator,
+            )
+
+
+def make_optimizer(model, config):
+    """The paper's Adam, at the configuration's rate."""
+    return torch.optim.Adam(model.parameters(), lr=config.rate, fused=True)
+
+
+def train_step(model, optimizer, images, points, config, device):
+    """One step of Adam on a batch; returns the loss, a tensor that has not been waited for."""
+    images = device.move(images).contiguous(memory_format=torch.channels_last)
+    wanted = targets(device.move(points), config)
+    with device.autocast():
+        output = as_tuple(model(images))
+    loss = heatmap_loss(output, wanted)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+def decode(output, config, decoder):
+    """Points of a model's output in px of the crop: (B, N, 2)."""
+    decode_one = heatmaps.decode_marginals if len(output) == 2 else heatmaps.decode_joint
+    output = [h.float() for h in output]
+    return decode_one(*output, config.size, decoder, sigma=config.target_sigma)
+
+
+def decoders_of(config):
+    """The decoders that are recorded for a run: its own, and those below the pixel."""
+    return tuple(dict.fromkeys([config.decoder, *heatmaps.DECODERS]))
+
+
+@torch.inference_mode()
+def predict(model, faces, config, device, decoders=None, batch=64):
+    """Predictions of a model in evaluation mode on plain crops.
+
+    Args:
+        model: a detector.
+        faces: `Faces`, B of them.
+        config: its `TrainingConfig`.
+        device: a `Device`.
+        decoders: names; None takes the configuration's own.
+        batch: faces a pass; changes no result beyond the float's last digits.
+
+    Returns:
+        dict from decoder to (B, N, 2) float64 px of the cached picture, and the true points in
+        the same px.
+    """
+    model.eval()
+    side = faces.pictures.shape[-1]
+    found = {name: [] for name in decoders or (config.decoder,)}
+    for rows in torch.arange(len(faces)).split(batch):
+        images, _ = augment.plain(
+            faces.pictures[rows], faces.points[rows], size=config.size, share=faces.share
+        )
+        matrix, shift = augment.crop_affine(len(rows), config.size, side, faces.share)
+        images = device.move(images).contiguous(memory_format=torch.channels_last)
+        with device.autocast():
+            output = as_tuple(model(images))
+        for name in found:
+            points = decode(output, config, name).double().cpu()
+            found[name].append(augment.to_cached(points, matrix, shift, config.size, side))
+    return {name: torch.cat(parts) for name, parts in found.items()}, faces.points
+
+
+def validate(model, faces, config, device, decoders=None):
+    """Mean NRMSE on held-out training faces, by decoder; a face's scale cancels."""
+    predicted, truth = predict(model, faces, config, device, decoders)
+    normalizer = metrics.interocular(truth)
+    return {
+        name: metrics.nrmse(points, truth, normalizer).mean().item()
+        for name, points in predicted.items()
+    }
+
+
+# --- checkpoints ------------------------------------------------------------------------------
+
+
+def save_checkpoint(path, state, identity):
+    """Writes a state atomically: a kill leaves the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".part{os.getpid()}")
+    torch.save({"identity": identity, "state": asdict(state)}, part)
+    os.replace(part, path)
+
+
+def load_checkpoint(path, identity):
+    """The state of an interrupted training, or None where there is none of this identity."""
+    path = Path(path)
+    if not path.exists():
+        return None
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    if saved["identity"] != identity:
+        return None
+    return State(**saved["state"])
+
+
+# --- the loop ---------------------------------------------------------------------------------
+
+
+def _average_of(model, config):
+    if not config.average:
+        return None
+    decay = config.average
+    return torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True
+    )
+
+
+def _rates(optimizer, rate):
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _run_epoch(model, average, optimizer, faces, config, device, epoch, seed):
+    """One epoch; returns its mean loss and the last rate. Stops at a loss that is not finite."""
+    model.train()
+    per_epoch = sum(len(r) > 1 for r in torch.arange(len(faces)).split(config.batch))
+    total = torch.zeros((), device=device.kind)
+    rate = config.rate
+    for number, (images, points) in enumerate(batches(faces, config, epoch_generator(seed, epoch))):
+        step = epoch * per_epoch + number
+        rate = learning_rate(step, config.epochs * per_epoch, config)
+        _rates(optimizer, rate)
+        loss = train_step(model, optimizer, images, points, config, device)
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss is {loss.item()} in epoch {epoch + 1}, batch {number + 1} of "
+                f"{per_epoch}, at a learning rate of {rate:.3g}: lower `rate`, or look at the data"
+            )
+        if average is not None:
+            average.update_parameters(model)
+        total += loss
+    return (total / per_epoch).item(), rate
+
+
+def _snapshot(model, average, optimizer):
+    return dict(
+        model=model.state_dict(),
+        optimizer=optimizer.state_dict(),
+        average=average.state_dict() if average is not None else None,
+    )
+
+
+def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data="", report=print):
+    """Trains a model, resuming from a checkpoint exactly where there is one.
+
+    Args:
+        config: a `TrainingConfig`.
+        training, validation: `Faces`.
+        seed: of weights, order and augmentation.
+        landmarks: N.
+        checkpoint: file for the state after each epoch; None keeps none.
+        data: fingerprint of the data, so that a checkpoint of other data is not resumed.
+        report: called with a dict after each epoch: epoch, epochs, rate, loss,
+            validation_nrmse, seconds, samples_per_second, seconds_left.
+
+    Returns:
+        the model in evaluation mode on its device, and its final `State`.
+
+    Raises:
+        TrainingError: the loss is not finite; names epoch and batch. Or there are fewer than two
+            training faces.
+    """
+    if len(training) < 2:
+        raise TrainingError(f"{len(training)} faces to train on; batch norm needs two")
+    device = devices.choose(config.precision)
+    torch.manual_seed(seed)
+    model = device.place(build_model(config, landmarks))
+    average = _average_of(model, config)
+    optimizer = make_optimizer(model, config)
+    identity = {
+        "config": asdict(config),
+        "seed": seed,
+        "data": data,
+        "recipe": RECIPES[config.model],
+        "threads": torch.get_num_threads(),
+    }
+    state = load_checkpoint(checkpoint, identity) if checkpoint else None
+    if state is None:
+        state = State(**_snapshot(model, average, optimizer))
+    else:
+        model.load_state_dict(state.model)
+        optimizer.load_state_dict(state.optimizer)
+        if average is not None:
+            average.load_state_dict(state.average)
+    for epoch in range(state.epoch, config.epochs):
+        start = time.perf_counter()
+        loss, rate = _run_epoch(model, average, optimizer, training, config, device, epoch, seed)
+        trained = time.perf_counter() - start
+        kept = average.module if average is not None else model
+        score = validate(kept, validation, config, device)[config.decoder]
+        seconds = time.perf_counter() - start
+        state.history.append(
+            {
+                "epoch": epoch + 1,
+                "rate": rate,
+                "loss": loss,
+                "validation_nrmse": score,
+                "seconds": seconds,
+            }
+        )
+        history, done = state.history, state.seconds + seconds
+        state = State(**_snapshot(model, average, optimizer))
+        state.epoch, state.seconds, state.history = epoch + 1, done, history
+        if checkpoint:
+            save_checkpoint(checkpoint, state, identity)
+        report(
+            {
+                **history[-1],
+                "epochs": config.epochs,
+                "samples_per_second": len(training) / trained,
+                "seconds_left": done / (epoch + 1) * (config.epochs - epoch - 1),
+            }
+        )
+    kept = average.module if average is not None else model
+    return kept.eval(), state

@@ -1,0 +1,211 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from study import metrics
+from study.landmarks import IBUG68
+
+B, N = 3, 5
+
+
+def test_nrmse_by_hand():
+    truth = torch.zeros(2, 3, 2)
+    predicted = torch.tensor([[[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]] * 3])
+    normalizer = torch.tensor([2.0, 7.0])
+    assert metrics.nrmse(predicted, truth, normalizer).tolist() == [1.0, 0.0]  # (5 + 1 + 0)/3/2
+
+
+def test_rms_error_by_hand():
+    truth = torch.zeros(1, 2, 2)
+    predicted = torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
+    expected = math.sqrt((25 + 1) / 2) / 2
+    assert metrics.rms_error(predicted, truth, torch.tensor([2.0])).item() == pytest.approx(expected)
+
+
+def test_rms_error_is_never_below_nrmse():
+    predicted, truth = torch.randn(B, N, 2), torch.randn(B, N, 2)
+    normalizer = torch.rand(B) + 1
+    rms = metrics.rms_error(predicted, truth, normalizer)
+    assert (rms >= metrics.nrmse(predicted, truth, normalizer)).all()
+
+
+def test_nrmse_does_not_depend_on_scale_or_place():
+    predicted, truth = torch.randn(B, 68, 2).double(), torch.randn(B, 68, 2).double()
+    moved = [3.5 * points + torch.tensor([10.0, -4.0]) for points in (predicted, truth)]
+    expected = metrics.nrmse(predicted, truth, metrics.interocular(truth))
+    torch.testing.assert_close(metrics.nrmse(*moved, metrics.interocular(moved[1])), expected)
+
+
+def test_each_face_is_divided_by_its_own_normaliser():
+    predicted, truth = torch.ones(B, N, 2), torch.zeros(B, N, 2)
+    normalizer = torch.tensor([1.0, 2.0, 4.0])
+    expected = [math.sqrt(2), math.sqrt(2) / 2, math.sqrt(2) / 4]
+    assert metrics.nrmse(predicted, truth, normalizer).tolist() == pytest.approx(expected)
+
+
+def test_interocular_is_the_distance_of_the_outer_eye_corners():
+    truth = torch.randn(B, 68, 2)
+    truth[:, 36], truth[:, 45] = torch.tensor([1.0, 2.0]), torch.tensor([4.0, 6.0])
+    assert metrics.interocular(truth).tolist() == [5.0] * B
+
+
+def test_interpupil_is_the_distance_of_the_mean_eyes():
+    truth = torch.randn(2, 68, 2)
+    truth[:, 36:42] = torch.tensor([[0.0, 0], [1, -1], [2, -1], [3, 0], [2, 1], [1, 1]])
+    truth[:, 42:48] = truth[:, 36:42] + torch.tensor([6.0, 8.0])
+    assert metrics.interpupil(truth).tolist() == pytest.approx([10.0, 10.0])
+
+
+def test_areas_average_to_the_whole_by_their_sizes():
+    predicted, truth = torch.randn(B, 68, 2), torch.randn(B, 68, 2)
+    normalizer = torch.rand(B) + 1
+    areas = metrics.area_nrmse(predicted, truth, normalizer, IBUG68)
+    whole = sum(len(IBUG68.areas[area]) * error for area, error in areas.items()) / 68
+    torch.testing.assert_close(whole, metrics.nrmse(predicted, truth, normalizer))
+
+
+def test_an_area_sees_its_own_landmarks_alone():
+    truth, predicted = torch.zeros(1, 68, 2), torch.zeros(1, 68, 2)
+    predicted[0, 30] = torch.tensor([9.0, 0.0])  # the tip of the nose, one of nine landmarks
+    areas = metrics.area_nrmse(predicted, truth, torch.tensor([2.0]), IBUG68)
+    assert areas.pop("nose").item() == 0.5
+    assert all(error.item() == 0 for error in areas.values())
+
+
+# --- curves -----------------------------------------------------------------------------------
+
+
+def test_the_cumulative_curve_equals_counting():
+    errors = torch.rand(57, dtype=torch.float64) * 0.12
+    errors[:3] = torch.tensor([0.0, 0.04, 0.08])
+    thresholds, shares = metrics.cumulative_errors(errors, limit=0.08, steps=9)
+    assert thresholds[0] == 0 and thresholds[-1] == 0.08 and len(thresholds) == 9
+    counted = [(errors <= t).double().mean().item() for t in thresholds]
+    assert shares.tolist() == pytest.approx(counted, abs=1e-12)
+
+
+def test_an_error_on_a_threshold_counts_as_below_it():
+    _, shares = metrics.cumulative_errors(torch.tensor([0.5, 1.0]), limit=1.0, steps=3)
+    assert shares.tolist() == [0.0, 0.5, 1.0]
+
+
+def test_the_area_under_the_curve_by_hand():
+    # Up to 0.08: the face at 0.02 counts over 3/4 of the way, that at 0.06 over 1/4, 0.5 never.
+    errors = torch.tensor([0.02, 0.06, 0.5], dtype=torch.float64)
+    assert metrics.area_under_curve(errors, 0.08).item() == pytest.approx((0.75 + 0.25) / 3)
+
+
+def test_the_area_under_the_curve_equals_its_fine_sum():
+    errors = torch.rand(40, dtype=torch.float64) * 0.12
+    thresholds, shares = metrics.cumulative_errors(errors, limit=0.08, steps=20001)
+    summed = torch.trapezoid(shares, thresholds).item() / 0.08
+    assert metrics.area_under_curve(errors, 0.08).item() == pytest.approx(summed, abs=1e-4)
+
+
+def test_the_area_under_the_curve_of_perfect_and_failed_faces():
+    assert metrics.area_under_curve(torch.zeros(4)).item() == 1
+    assert metrics.area_under_curve(torch.ones(4)).item() == 0
+
+
+def test_the_failure_rate_counts_what_exceeds_the_limit():
+    errors = torch.tensor([0.07, 0.08, 0.0801, 0.5, 0.01], dtype=torch.float64)
+    assert metrics.failure_rate(errors, 0.08).item() == pytest.approx(0.4)
+
+
+def test_metrics_do_not_write_into_their_arguments():
+    predicted, truth, normalizer = torch.randn(B, 68, 2), torch.randn(B, 68, 2), torch.ones(B)
+    errors = torch.rand(B)
+    kept = [t.clone() for t in (predicted, truth, normalizer, errors)]
+    metrics.nrmse(predicted, truth, normalizer)
+    metrics.rms_error(predicted, truth, normalizer)
+    metrics.area_nrmse(predicted, truth, normalizer, IBUG68)
+    metrics.cumulative_errors(errors)
+    metrics.area_under_curve(errors)
+    now = (predicted, truth, normalizer, errors)
+    assert all(torch.equal(a, b) for a, b in zip(now, kept, strict=True))
+
+
+# --- intervals --------------------------------------------------------------------------------
+
+
+def test_the_interval_of_the_mean_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(150):
+        _, low, high = metrics.bootstrap_mean(rng.exponential(1.0, 80), draws=400, seed=seed)
+        covered += low <= 1.0 <= high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_the_interval_of_the_mean_is_as_wide_as_its_standard_error_says():
+    errors = np.random.default_rng(1).normal(5.0, 2.0, 400)
+    mean, low, high = metrics.bootstrap_mean(errors)
+    assert mean == pytest.approx(errors.mean())
+    assert low < mean < high
+    assert high - low == pytest.approx(2 * 1.96 * 2.0 / 20, rel=0.15)
+
+
+def test_seeds_that_differ_widen_the_interval():
+    faces = np.random.default_rng(2).normal(5.0, 0.5, 300)
+    alike = np.stack([faces, faces, faces])
+    apart = alike + np.array([[-0.3], [0.0], [0.3]])
+    _, low, high = metrics.bootstrap_mean(alike)
+    _, wider_low, wider_high = metrics.bootstrap_mean(apart)
+    assert high - low == pytest.approx(2 * 1.96 * 0.5 / 300**0.5, rel=0.15)
+    assert wider_high - wider_low > 3 * (high - low)
+
+
+def test_one_seed_may_be_given_as_a_row():
+    errors = np.random.default_rng(3).random(50)
+    assert metrics.bootstrap_mean(errors) == metrics.bootstrap_mean(errors[None])
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_does_not():
+    errors = np.random.default_rng(4).random(50)
+    assert metrics.bootstrap_mean(errors, seed=1) == metrics.bootstrap_mean(errors, seed=1)
+    assert metrics.bootstrap_mean(errors, seed=1) != metrics.bootstrap_mean(errors, seed=2)
+
+
+def test_a_paired_decrease_sees_a_small_shift_through_a_large_spread():
+    before = np.random.default_rng(5).lognormal(0.0, 1.0, 300)
+    decrease, low, high = metrics.bootstrap_decrease(before, before * 0.98)
+    assert decrease == pytest.approx(0.02)
+    assert (low, high) == (pytest.approx(0.02, abs=1e-9), pytest.approx(0.02, abs=1e-9))
+    shifted = metrics.bootstrap_decrease(before, before - 0.02)
+    assert 0 < shifted[1] < shifted[0] < shifted[2]
+    _, mean_low, mean_high = metrics.bootstrap_mean(before)
+    assert shifted[2] - shifted[1] < 0.05 * (mean_high - mean_low) / before.mean()
+
+
+def test_an_unpaired_order_of_faces_loses_that_shift():
+    before = np.random.default_rng(5).lognormal(0.0, 1.0, 300)
+    after = np.random.default_rng(6).permutation(before) * 0.98
+    _, low, high = metrics.bootstrap_decrease(before, after)
+    assert low < 0 < high
+
+
+def test_a_decrease_that_got_worse_is_negative():
+    before = np.full(20, 2.0)
+    assert metrics.bootstrap_decrease(before, before * 1.5) == (-0.5, -0.5, -0.5)
+
+
+def test_a_decrease_takes_different_numbers_of_seeds():
+    rng = np.random.default_rng(7)
+    faces = rng.random(100) + 1
+    before, after = np.stack([faces] * 3), np.stack([faces * 0.9] * 2)
+    decrease, low, high = metrics.bootstrap_decrease(before, after)
+    assert (decrease, low, high) == (pytest.approx(0.1),) * 3
+
+
+def test_seeds_that_differ_widen_the_interval_of_a_decrease():
+    faces = np.random.default_rng(8).random((1, 100)) + 1
+    before = faces * np.array([[0.95], [1.0], [1.05]])
+    _, low, high = metrics.bootstrap_decrease(before, faces * 0.9)
+    assert high - low > 0.03
+
+
+def test_faces_that_are_not_paired_are_refused():
+    with pytest.raises(ValueError, match="not paired: 5 and 6 faces"):
+        metrics.bootstrap_decrease(np.ones(5), np.ones(6))

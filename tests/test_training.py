@@ -1,0 +1,460 @@
+import dataclasses
+import itertools
+
+import pytest
+import torch
+
+from study import device as devices
+from study import heatmaps, metrics, training
+from study.config import TrainingConfig
+from study.datasets import augment
+from study.datasets.augment import Augmentation
+from study.models import MODELS
+
+SIDE, SHARE, LANDMARKS = 40, 0.8, 68
+STILL = Augmentation(
+    rotation=0, scale=0, shift=0, mirror=0, brightness=0, contrast=0, color=0, gray=0, occlusion=0
+)
+TINY = dict(size=32, channels=8, depth=2, width=8, hidden=8, epochs=3, batch=4)
+BINS = {"detector1d": 64, "detector2d": 16}
+
+# Losses of the first ten steps, by model and recipe number. Where a change alters them on purpose,
+# raise the model's number in training.RECIPES and add its line here.
+RECIPE = {
+    ("detector1d", 1): [],
+    ("detector2d", 1): [],
+}
+
+
+def config(model="detector1d", **changed):
+    return TrainingConfig(model=model, length=BINS[model], **{**TINY, **changed})
+
+
+def faces(count=8, seed=0):
+    """Pictures with a coloured blob at each landmark; the faces differ in their place."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape):
+        return torch.rand(*shape, generator=generator, dtype=torch.float64)
+
+    shape = 0.2 + 0.6 * draw(LANDMARKS, 2)
+    shape[36], shape[45] = torch.tensor([0.3, 0.4]), torch.tensor([0.7, 0.4])
+    points = (shape + 0.15 * (draw(count, 1, 2) - 0.5)) * SIDE  # (B, N, 2) px
+    px = torch.arange(SIDE, dtype=torch.float64)
+    blob = torch.exp(-((px - points[..., None]) ** 2) / 4.5)  # (B, N, 2, S)
+    pictures = torch.einsum("bny,bnx,nc->bcyx", blob[:, :, 1], blob[:, :, 0], draw(LANDMARKS, 3))
+    order = (*range(1, LANDMARKS), 0)  # no real mirror order, but one whose absence shows
+    return training.Faces((255 * pictures.clamp(max=1)).byte(), points, SHARE, order)
+
+
+def fit(chosen, data=None, **changed):
+    data = faces() if data is None else data
+    values = dict(seed=0, landmarks=LANDMARKS, report=lambda news: None)
+    return training.fit(chosen, data, data, **{**values, **changed})
+
+
+def weights(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def interrupt_after(epoch):
+    def report(news):
+        if news["epoch"] == epoch:
+            raise Interrupted
+
+    return report
+
+
+# --- learning rate ----------------------------------------------------------------------------
+
+
+def test_one_cycle_starts_low_peaks_at_its_warm_up_and_ends_near_nothing():
+    chosen = config(schedule="one-cycle", warmup=0.3, rate=2e-3)
+    rates = [training.learning_rate(step, 1000, chosen) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.04 * 2e-3)
+    assert rates[300] == max(rates) == pytest.approx(2e-3)
+    assert rates[1000] == pytest.approx(0, abs=1e-12)
+    assert all(a < b for a, b in itertools.pairwise(rates[:301]))
+    assert all(a > b for a, b in itertools.pairwise(rates[300:]))
+    assert rates[650] == pytest.approx(1e-3)  # half way down
+
+
+def test_one_cycle_without_warm_up_starts_at_its_highest_rate():
+    chosen = config(schedule="one-cycle", warmup=0.0, rate=1e-3)
+    assert training.learning_rate(0, 10, chosen) == pytest.approx(1e-3)
+
+
+def test_steps_divide_the_rate_by_ten_at_a_half_and_at_five_sixths():
+    chosen = config(schedule="steps", rate=1e-3)
+    rates = [training.learning_rate(step, 60, chosen) for step in (0, 29, 30, 49, 50, 59)]
+    assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5])
+
+
+def test_a_constant_rate_does_not_change():
+    chosen = config(schedule="constant", rate=1e-4)
+    assert {training.learning_rate(step, 60, chosen) for step in range(60)} == {1e-4}
+
+
+def test_the_optimizer_gets_the_rate_of_each_step(monkeypatch):
+    seen, step = [], training.train_step
+
+    def spy(model, optimizer, *rest):
+        seen.append(optimizer.param_groups[0]["lr"])
+        return step(model, optimizer, *rest)
+
+    monkeypatch.setattr(training, "train_step", spy)
+    chosen = config()
+    _, state = fit(chosen)
+    assert seen == [training.learning_rate(i, 6, chosen) for i in range(6)]
+    assert [row["rate"] for row in state.history] == seen[1::2]
+
+
+# --- loss and batches -------------------------------------------------------------------------
+
+
+def test_the_loss_sums_over_bins_axes_and_landmarks_and_averages_over_faces():
+    wanted = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
+    output = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
+    output[0][0, 1, 2], output[0][1, 0, 0], output[1][1, 2, 3] = 1.0, 2.0, 3.0
+    assert training.heatmap_loss(output, wanted).item() == (1 + 4 + 9) / 2
+
+
+def test_the_loss_of_joint_maps_by_hand():
+    wanted, output = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
+    output[1, 2, 3, 0] = 3.0
+    assert training.heatmap_loss((output,), (wanted,)).item() == 4.5
+
+
+def test_a_wrong_number_of_maps_is_refused():
+    with pytest.raises(ValueError):
+        training.heatmap_loss((torch.zeros(2, 3, 4),), (torch.zeros(2, 3, 4),) * 2)
+
+
+def test_targets_are_those_of_the_model():
+    points = torch.rand(2, 3, 2).double() * 31
+    h_x, h_y = training.targets(points, config("detector1d"))
+    (h,) = training.targets(points, config("detector2d"))
+    assert h_x.shape == h_y.shape == (2, 3, 64) and h.shape == (2, 3, 16, 16)
+    assert h_x.dtype == h.dtype == torch.float32
+    expected = heatmaps.marginal_targets(points.float(), 32, 64, max(1.0, 0.035 * 64))
+    assert torch.equal(h_x, expected[0]) and torch.equal(h_y, expected[1])
+
+
+def numbered(count):
+    """Faces whose every pixel is their number."""
+    pictures = torch.arange(count, dtype=torch.uint8)[:, None, None, None]
+    points = torch.full((count, LANDMARKS, 2), 20.0, dtype=torch.float64)
+    return training.Faces(pictures.repeat(1, 3, SIDE, SIDE), points, SHARE, tuple(range(LANDMARKS)))
+
+
+def numbers(data, chosen, epoch):
+    generator = training.epoch_generator(0, epoch)
+    return [
+        (255 * images).mean((1, 2, 3)).round().int().tolist()
+        for images, _ in training.batches(data, chosen, generator)
+    ]
+
+
+def test_an_epoch_shows_each_face_once_in_a_new_order():
+    chosen = config(augmentation=STILL)
+    first, second = numbers(numbered(10), chosen, 0), numbers(numbered(10), chosen, 1)
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert sorted(sum(first, [])) == sorted(sum(second, [])) == list(range(10))
+    assert first != second
+    assert first == numbers(numbered(10), chosen, 0)
+
+
+def test_a_last_batch_of_one_face_is_left_out():
+    assert [len(batch) for batch in numbers(numbered(9), config(augmentation=STILL), 0)] == [4, 4]
+
+
+def test_no_two_epochs_of_the_first_seeds_share_a_generator():
+    states = {
+        training.epoch_generator(seed, epoch).initial_seed()
+        for seed in range(10)
+        for epoch in range(200)
+    }
+    assert len(states) == 2000
+
+
+# --- what stops a training --------------------------------------------------------------------
+
+
+def test_a_loss_that_is_not_finite_stops_with_its_epoch_and_batch():
+    data = faces()
+    data.points[5, 3, 0] = float("nan")
+    order = torch.randperm(8, generator=training.epoch_generator(0, 0)).tolist()
+    batch = order.index(5) // 2 + 1
+    message = rf"loss is nan in epoch 1, batch {batch} of 4, at a learning rate of .*lower `rate`"
+    with pytest.raises(training.TrainingError, match=message):
+        fit(config(batch=2, augmentation=STILL), data)
+
+
+def test_the_checkpoint_before_a_loss_that_is_not_finite_stays_as_it_was(tmp_path, monkeypatch):
+    file, chosen, steps = tmp_path / "run.pt", config(), itertools.count()
+    whole, _ = fit(chosen)
+    train_step = training.train_step
+
+    def diverge(*args):
+        return train_step(*args) * (float("inf") if next(steps) == 3 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train_step", diverge)
+        with pytest.raises(training.TrainingError, match="loss is inf in epoch 2, batch 2 of 2"):
+            fit(chosen, checkpoint=file)
+    resumed, _ = fit(chosen, checkpoint=file)
+    assert same(weights(whole), weights(resumed))
+
+
+def test_a_single_face_is_refused():
+    with pytest.raises(training.TrainingError, match="1 faces to train on"):
+        fit(config(), faces(1))
+
+
+# --- resuming ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model, average", [("detector1d", 0.0), ("detector1d", 0.7),
+                                            ("detector2d", 0.7)])  # fmt: skip
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_an_interrupted_training_ends_with_the_weights_of_an_uninterrupted_one(
+    tmp_path, model, average, epoch
+):
+    chosen = config(model, average=average)
+    whole, whole_state = fit(chosen)
+    with pytest.raises(Interrupted):
+        fit(chosen, checkpoint=tmp_path / "a" / "run.pt", report=interrupt_after(epoch))
+    torch.rand(3)  # the global generator has moved on in the meantime
+    resumed, state = fit(chosen, checkpoint=tmp_path / "a" / "run.pt")
+    assert same(weights(whole), weights(resumed))
+    assert state.epoch == 3
+    untimed = [[{**row, "seconds": 0} for row in s.history] for s in (whole_state, state)]
+    assert untimed[0] == untimed[1]
+    assert state.seconds == pytest.approx(sum(row["seconds"] for row in state.history))
+
+
+def test_a_finished_checkpoint_is_not_trained_further(tmp_path):
+    file, epochs = tmp_path / "run.pt", []
+    first, _ = fit(config(), checkpoint=file)
+    second, _ = fit(config(), checkpoint=file, report=lambda news: epochs.append(news["epoch"]))
+    assert epochs == []
+    assert same(weights(first), weights(second))
+
+
+@pytest.mark.parametrize("change", ["seed", "data", "gamma", "augmentation", "recipe", "threads"])
+def test_the_checkpoint_of_another_training_is_not_resumed(tmp_path, monkeypatch, change):
+    file, epochs = tmp_path / "run.pt", []
+    with pytest.raises(Interrupted):
+        fit(config(), checkpoint=file, data=None, report=interrupt_after(1))
+    values = dict(chosen=config(), checkpoint=file, report=lambda n: epochs.append(n["epoch"]))
+    if change == "gamma":
+        values["chosen"] = config(gamma=0.5)
+    elif change == "augmentation":
+        values["chosen"] = config(augmentation=Augmentation(gray=0.2))
+    elif change == "recipe":
+        monkeypatch.setitem(training.RECIPES, "detector1d", -1)
+    elif change == "threads":
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    elif change == "seed":
+        values["seed"] = 1
+    if change == "data":
+        data = faces()
+        training.fit(config(), data, data, seed=0, landmarks=LANDMARKS, checkpoint=file,
+                     data="other", report=values["report"])  # fmt: skip
+    else:
+        fit(**values)
+    assert epochs == [1, 2, 3]
+
+
+def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    file = tmp_path / "run.pt"
+    with pytest.raises(Interrupted):
+        fit(config(), checkpoint=file, report=interrupt_after(1))
+    before = file.read_bytes()
+
+    def half(_, path):
+        path.write_bytes(b"half")
+        raise Interrupted
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(Interrupted):
+        fit(config(), checkpoint=file)
+    assert file.read_bytes() == before
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not():
+    one, two, three = (weights(fit(config(epochs=1), seed=seed)[0]) for seed in (0, 0, 1))
+    assert same(one, two) and not same(one, three)
+
+
+# --- what is kept -----------------------------------------------------------------------------
+
+
+def test_the_average_follows_the_weights_by_its_decay(monkeypatch):
+    seen, train_step = [], training.train_step
+
+    def spy(model, *rest):
+        loss = train_step(model, *rest)
+        seen.append(weights(model))
+        return loss
+
+    monkeypatch.setattr(training, "train_step", spy)
+    kept, _ = fit(config(average=0.9, epochs=1, batch=2))
+    expected = seen[0]["cnn2_x.deconvolve.bias"]
+    for after in seen[1:]:
+        expected = 0.9 * expected + 0.1 * after["cnn2_x.deconvolve.bias"]
+    assert len(seen) == 4
+    torch.testing.assert_close(weights(kept)["cnn2_x.deconvolve.bias"], expected)
+
+
+def test_training_is_the_same_whether_an_average_is_kept_or_not():
+    plain, averaged = fit(config()), fit(config(average=0.5))
+    losses = [[row["loss"] for row in state.history] for _, state in (plain, averaged)]
+    assert losses[0] == losses[1]
+    assert not same(weights(plain[0]), weights(averaged[0]))
+
+
+def test_history_and_reports_say_what_happened():
+    reports = []
+    _, state = fit(config(), report=reports.append)
+    assert [row["epoch"] for row in state.history] == [1, 2, 3]
+    assert set(state.history[0]) == {"epoch", "rate", "loss", "validation_nrmse", "seconds"}
+    added = {"epochs", "samples_per_second", "seconds_left"}
+    assert set(reports[0]) == set(state.history[0]) | added
+    assert reports[-1]["seconds_left"] == 0 and reports[0]["seconds_left"] > 0
+
+
+def test_the_model_comes_back_in_evaluation_mode():
+    assert not any(module.training for module in fit(config(epochs=1))[0].modules())
+
+
+# --- prediction -------------------------------------------------------------------------------
+
+
+class Oracle(torch.nn.Module):
+    """Draws perfect heatmaps of the faces in the order in which they come."""
+
+    def __init__(self, points, chosen):
+        super().__init__()
+        self.points, self.chosen, self.sizes = points, chosen, []
+
+    def forward(self, images):
+        done = sum(self.sizes)
+        self.sizes.append(len(images))
+        h = training.targets(self.points[done : done + len(images)], self.chosen)
+        return h if len(h) == 2 else h[0]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_predictions_return_to_the_cached_picture(model):
+    data, chosen = faces(7), config(model)
+    _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
+    oracle = Oracle(points, chosen)
+    names = ("argmax", "taylor")
+    found, truth = training.predict(oracle, data, chosen, devices.Device("cpu"), names, batch=3)
+    assert oracle.sizes == [3, 3, 1]
+    assert tuple(found) == names and torch.equal(truth, data.points)
+    bin = SIDE * SHARE / BINS[model]  # px of the cached picture
+    for name, share_of_a_bin in (("argmax", 0.51), ("taylor", 0.1)):
+        assert found[name].dtype == torch.float64
+        assert (found[name] - data.points).abs().max() < share_of_a_bin * bin
+    assert (found["argmax"] - data.points).abs().max() > 0.4 * bin
+
+
+def test_the_size_of_a_batch_changes_no_prediction():
+    data, chosen = faces(5), config()
+    model = training.build_model(chosen, LANDMARKS)
+    one, all_at_once = (
+        training.predict(model, data, chosen, devices.Device("cpu"), ("local",), batch)[0]["local"]
+        for batch in (1, 64)
+    )
+    torch.testing.assert_close(one, all_at_once, atol=0.05, rtol=0)
+
+
+def test_validation_is_the_mean_nrmse_of_its_predictions():
+    data, chosen = faces(5), config()
+    model = training.build_model(chosen, LANDMARKS)
+    device = devices.Device("cpu")
+    found, truth = training.predict(model, data, chosen, device)
+    error = metrics.nrmse(found["argmax"], truth, metrics.interocular(truth)).mean().item()
+    assert training.validate(model, data, chosen, device) == {"argmax": error}
+
+
+def test_validation_does_not_augment(monkeypatch):
+    data, chosen = faces(5), config(augmentation=Augmentation(mirror=1.0))
+    model = training.build_model(chosen, LANDMARKS)
+    monkeypatch.setattr(augment, "augment", None)
+    monkeypatch.setattr(augment, "random_affine", None)
+    monkeypatch.setattr(augment, "recolor", None)
+    device = devices.Device("cpu")
+    first = training.validate(model, data, chosen, device)
+    assert first == training.validate(model, data, chosen, device)
+
+
+def test_a_run_s_own_decoder_comes_first_and_none_twice():
+    assert training.decoders_of(config())[0] == "argmax"
+    names = training.decoders_of(config(decoder="taylor"))
+    assert names[0] == "taylor" and sorted(names) == sorted(heatmaps.DECODERS)
+
+
+def test_decoding_uses_the_width_of_the_targets():
+    chosen = config(sigma=3.0)
+    h = tuple(torch.rand(2, LANDMARKS, 64) for _ in range(2))
+    expected = heatmaps.decode_marginals(*h, 32, "taylor", sigma=3.0)
+    assert torch.equal(training.decode(h, chosen, "taylor"), expected)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_bfloat16_trains_with_finite_losses_and_float32_weights(model):
+    kept, state = fit(config(model, precision="bfloat16", epochs=1))
+    assert all(p.dtype == torch.float32 for p in kept.parameters())
+    assert 0 < state.history[0]["loss"] < 1e4
+
+
+# --- that it learns, and learns the same ------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_model_learns_eight_faces_down_to_their_rounding(model):
+    data = faces()
+    chosen = config(
+        model, channels=16, width=16, hidden=64, epochs=50, rate=1e-2, augmentation=STILL
+    )
+    _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
+    exact = training.targets(points, chosen)
+    normalizer = metrics.interocular(points)
+    rounding = metrics.nrmse(training.decode(exact, chosen, "argmax"), points, normalizer).mean()
+    trained, state = fit(chosen, data)
+    assert state.history[0]["validation_nrmse"] > 5 * rounding
+    assert training.validate(trained, data, chosen, devices.Device("cpu"))["argmax"] < 1.5 * rounding
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_first_ten_steps_are_those_of_the_recipe(model):
+    # One batch an epoch: ten epochs of `fit` are ten steps, and their losses its history.
+    _, state = fit(config(model, epochs=10, rate=1e-3), faces(4))
+    losses = [round(row["loss"], 4) for row in state.history]
+    key = model, training.RECIPES[model]
+    assert key in RECIPE, f"add to RECIPE: {key}: {losses}"
+    assert losses == pytest.approx(RECIPE[key], rel=1e-3), (
+        f"what {model} computes in training has changed: raise RECIPES[{model!r}] in "
+        f"study/training.py and pin the new losses in RECIPE: {losses}"
+    )
+
+
+def test_every_model_has_a_recipe():
+    assert set(training.RECIPES) == set(MODELS)
+    assert set(RECIPE) == set(training.RECIPES.items())
+
+
+def test_faces_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        faces(2).share = 1.0
