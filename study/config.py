@@ -44,7 +44,8 @@ class TrainingConfig:
         model: a key of `study.models.MODELS`.
         size: F, px. length: L, bins. gamma: weight of co-attention (1D only).
         channels, stacks, depth: of the backbone. width, columns, hidden: of the head.
-        sigma: of the targets, in bins; None takes max(1 bin, 0.035 F px).
+        sigma: standard deviation of the targets as a share of the crop's side, so the same
+            width in px at every L; never less than one bin, which would starve the target.
         decoder: turns heatmaps into the points that are scored; others are recorded beside.
         epochs, batch: passes over the training faces, and faces a step.
         schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
@@ -66,7 +67,7 @@ class TrainingConfig:
     width: int = 64
     columns: int = 4
     hidden: int = 128
-    sigma: float | None = None
+    sigma: float = 0.035
     decoder: str = "argmax"
     epochs: int = 30
     batch: int = 16
@@ -82,12 +83,11 @@ class TrainingConfig:
             if getattr(self, key) not in known:
                 raise ConfigError(f"{key} {getattr(self, key)!r}: there are {', '.join(known)}")
         for key in POSITIVE:
-            value = getattr(self, key)
-            if value is not None and not value > 0:
-                raise ConfigError(f"{key} is {value}; it must be positive")
+            if not getattr(self, key) > 0:
+                raise ConfigError(f"{key} is {getattr(self, key)}; it must be positive")
         if self.batch < 2:
             raise ConfigError("batch is 1; batch norm needs two faces")
-        for key in ("average", "warmup"):
+        for key in ("average", "warmup", "sigma"):
             if not 0 <= getattr(self, key) < 1:
                 raise ConfigError(f"{key} is {getattr(self, key)}; it must be in [0, 1)")
         self._require_shapes()
@@ -105,9 +105,7 @@ class TrainingConfig:
     @property
     def target_sigma(self):
         """Standard deviation of the targets in bins."""
-        if self.sigma is not None:
-            return self.sigma
-        return max(1.0, 0.035 * self.length)  # 0.035 F px are 0.035 L bins
+        return max(1.0, self.sigma * self.length)
 
 
 @dataclass(frozen=True)

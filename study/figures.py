@@ -1,6 +1,6 @@
 """Figures from tidy tables and tensors, their one style, and the one place that writes them.
 
-Functions take `ax=None` (or `fig=None` where a figure is a grid) and return it; they read no file.
+Functions take `ax=None`, or `axes=None`, an array (rows, columns), and return it; they read no file.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from PIL import Image
 
 from study import heatmaps, paper, paths
 
-# Okabe and Ito's palette, told apart by the colour-blind as well.
+# Okabe and Ito's palette: the colour-blind can tell it apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8A8A8A"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
@@ -109,12 +109,12 @@ class Picture:
 # --- Section 3 -------------------------------------------------------------------------------------
 
 
-def fig1_quantization(size=32, length=8, fig=None):
+def fig1_quantization(size=32, length=8, axes=None):
     """The paper's Fig. 1: what a heatmap of low resolution leaves of a landmark (Eq. 3-5).
 
     An eye is drawn on a crop of `size` px; its inner corner is rounded to one of `length` bins.
     """
-    axes = _grid(1, 3, WIDTH, 2.75) if fig is None else fig.subplots(1, 3, squeeze=False)
+    axes = _grid(1, 3, WIDTH, 2.75) if axes is None else axes
     point = np.array([0.803, 0.573]) * size
     for ax, bins in zip(axes[0], (size * 4, length, 3 * size), strict=True):
         _draw_eye(ax, size)
@@ -235,7 +235,7 @@ def _plain(value, _):
 # --- Table 1 ------------------------------------------------------------------------------------------
 
 
-def resolution(decoders, cost=None, subset="common", fig=None):
+def resolution(decoders, cost=None, subset="common", axes=None):
     """NRMSE over L/F and over L, ours with 95 % intervals and the paper's.
 
     Args:
@@ -243,7 +243,7 @@ def resolution(decoders, cost=None, subset="common", fig=None):
         cost: `tables.quantization`, drawn below as what rounding alone costs; None draws none.
         subset: of the test faces.
     """
-    axes = _grid(1, 2, WIDTH * 1.25, 4.2, sharey=True) if fig is None else fig
+    axes = _grid(1, 2, WIDTH * 1.25, 4.2, sharey=True) if axes is None else axes
     rows = decoders[(decoders["subset"] == subset) & decoders["percent"].notna()]
     named = {"common": "300W com", "challenging": "300W cha", "full": "300W full"}[subset]
     for ax, column in zip(axes[0], ("length_over_input", "length"), strict=True):
@@ -342,45 +342,49 @@ def cumulative_errors(table, subset="common", ax=None):
 # --- one detector -------------------------------------------------------------------------------------
 
 
-def detector_history(history, fig=None):
+def detector_history(history, axes=None):
     """Loss and validation NRMSE of each epoch, one line a seed.
 
     Args:
         history: `tables.histories`.
     """
-    axes = _grid(1, 2, WIDTH, 2.9) if fig is None else fig
+    axes = _grid(1, 2, WIDTH, 2.9) if axes is None else axes
     for color, (name, rows) in zip(SERIES, history.groupby("run"), strict=False):
         axes[0, 0].plot(rows["epoch"], rows["loss"], color=color, label=name)
         axes[0, 1].plot(rows["epoch"], rows["validation_percent"], color=color, label=name)
-    axes[0, 0].set(xlabel="epoch", yscale="log", title="training loss (Eq. 11), a face")
+    axes[0, 0].set(xlabel="epoch", title="training loss (Eq. 11), mean over the epoch")
     axes[0, 1].set(xlabel="epoch", title="NRMSE (%) on held-out training faces")
-    axes[0, 1].set_ylim(bottom=0)
     for ax in axes[0]:
         ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+        ax.yaxis.set_minor_locator(ticker.NullLocator())
+        ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     axes[0, 1].legend()
     return axes
 
 
-def affinity(table, fig=None):
+def affinity(table, axes=None):
     """Affinity matrices of co-attention: the mean over faces and channels, and one face's.
 
     Args:
         table: `tables.affinity`.
     """
-    axes = _grid(2, 2, WIDTH * 0.86, 5.8) if fig is None else fig
+    axes = _grid(2, 2, WIDTH * 0.86, 5.8) if axes is None else axes
     for ax, ((name, what), cells) in zip(
         axes.T.flat, table.groupby(["matrix", "shown"], sort=False), strict=True
     ):
         matrix = cells.pivot(index="row", columns="column", values="weight").to_numpy()
-        image = ax.imshow(matrix, cmap="viridis", interpolation="nearest", vmin=0)
+        relative = matrix * matrix.shape[1]  # 1 where a row spreads evenly
+        image = ax.imshow(relative, cmap="viridis", interpolation="nearest", vmin=0)
         ax.set(xlabel=f"position along {name[0]}", ylabel=f"position along {name[1]}")
         ax.set_title(f"$W^{{{name}}}$, {what}")
         ax.grid(False)
-        axes[0, 0].figure.colorbar(image, ax=ax, shrink=0.85)
+        axes[0, 0].figure.colorbar(image, ax=ax, shrink=0.85, label="weight, 1 = even")
     return axes
 
 
-def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, fig=None):
+def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, axes=None):
     """Predicted heatmaps of some landmarks of one face along x and y, with the true places.
 
     Args:
@@ -390,7 +394,7 @@ def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, fig=None):
         landmarks: which to show.
         names: N names.
     """
-    axes = _grid(2, 1, WIDTH, 4.4, sharex=True) if fig is None else fig
+    axes = _grid(2, 1, WIDTH, 4.4, sharex=True) if axes is None else axes
     length = h_x.shape[-1]
     places = heatmaps.to_pixels(np.arange(length), size, length)  # px
     for ax, h, axis in zip(axes[:, 0], (h_x, h_y), (0, 1), strict=True):
@@ -404,7 +408,7 @@ def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, fig=None):
     return axes
 
 
-def contact_sheet(images, points, predicted=None, titles=None, columns=6, fig=None):
+def contact_sheet(images, points, predicted=None, titles=None, columns=6, axes=None):
     """Faces with their landmarks.
 
     Args:
@@ -414,8 +418,9 @@ def contact_sheet(images, points, predicted=None, titles=None, columns=6, fig=No
         titles: B short texts, or None.
     """
     rows = -(-len(images) // columns)
-    height = (1.62 + 0.16 * (titles is not None)) * rows + 0.3 * (predicted is not None)
-    axes = _grid(rows, columns, 1.55 * columns, height) if fig is None else fig
+    height = (1.52 + 0.17 * (titles is not None)) * rows + 0.3 * (predicted is not None)
+    axes = _grid(rows, columns, 1.55 * columns, height) if axes is None else axes
+    axes[0, 0].figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0, wspace=0)
     for number, ax in enumerate(axes.flat):
         ax.set_axis_off()
         if number >= len(images):

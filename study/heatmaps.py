@@ -149,7 +149,8 @@ def _smooth(h, sigma):
 def _taylor(h, sigma):
     """DARK's step along one axis: x = m - dx / dxx of ln h, from the peak m of the blurred map.
 
-    Blurred with the target's own sigma where one is given, as DARK does. At most one bin.
+    Blurred with the target's own sigma where one is given, as DARK does; nearer than three sigma
+    to the border the blur draws it there, by up to a sigma. At most one bin from that peak.
     """
     logs = _smooth(h.clamp(min=0), sigma).clamp(min=TINY).log()
     peak, below, top, above, inside = _neighbours(logs)

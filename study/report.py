@@ -321,7 +321,7 @@ def decoders_view(table, subset="common"):
     for name, there in table[table["subset"] == subset].groupby("name", sort=False):
         first = there.iloc[0]
         row = {"name": name, "share": first["length_over_input"], "length": first["length"]}
-        row |= {"sigma": first["sigma"], "reason": first["reason"], "seeds": first["seeds"]}
+        row |= {"sigma": first["sigma_bins"], "reason": first["reason"], "seeds": first["seeds"]}
         best = there["validation_percent"].min()
         for line in there.to_dict("records"):
             text = number(2)(line["percent"])

@@ -148,7 +148,7 @@ def decoders(found):
     """Every system by every decoder on every test subset there is.
 
     Returns:
-        name, model, size (F), length (L), length_over_input, gamma, sigma (bins), decoder,
+        name, model, size (F), length (L), length_over_input, gamma, sigma_bins, decoder,
         validation_percent (mean over seeds), subset, percent with 95 % interval low, high,
         rms_percent (root of the mean square over landmarks), seeds, faces, data, reason.
     """
@@ -157,7 +157,8 @@ def decoders(found):
     for run in lines(found.profile):
         for decoder in DECODERS:
             rows += [_decoded(found, run, decoder, subset) for subset in subsets]
-    columns = ["name", "model", "size", "length", "length_over_input", "gamma", "sigma", "decoder"]
+    columns = ["name", "model", "size", "length", "length_over_input", "gamma"]
+    columns += ["sigma_bins", "decoder"]
     columns += ["validation_percent", "subset", "percent", "low", "high", "rms_percent"]
     columns += ["seeds", "faces", "data", "reason"]
     return _tidy(rows, columns)
@@ -172,7 +173,7 @@ def _decoded(found, run, decoder, subset):
         "length": settings.length,
         "length_over_input": ratio(settings),
         "gamma": settings.gamma if settings.model == "detector1d" else np.nan,
-        "sigma": settings.target_sigma,
+        "sigma_bins": settings.target_sigma,
         "decoder": decoder,
         "subset": subset,
         "reason": why_empty(found, run, subset),
@@ -318,15 +319,11 @@ def _candidate(found, run, others):
 
 
 def _varied(settings, others):
-    """The settings in which candidates of one model and length differ, e.g. "sigma=4.5"."""
+    """The settings in which candidates of one model and length differ, e.g. "sigma=0.06"."""
     rivals = [o for o in others if (o.model, o.length) == (settings.model, settings.length)]
     names = [field.name for field in dataclasses.fields(settings)]
     differing = [n for n in names if len({repr(getattr(rival, n)) for rival in rivals}) > 1]
-    return ", ".join(f"{name}={_shown(settings, name)}" for name in differing)
-
-
-def _shown(settings, name):
-    return f"{settings.target_sigma:g}" if name == "sigma" else getattr(settings, name)
+    return ", ".join(f"{name}={getattr(settings, name)}" for name in differing)
 
 
 def _is_chosen(settings, profile):

@@ -303,7 +303,6 @@ def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data=
         "seed": seed,
         "data": data,
         "recipe": RECIPES[config.model],
-        "threads": torch.get_num_threads(),
     }
     state = load_checkpoint(checkpoint, identity) if checkpoint else None
     if state is None:

@@ -22,7 +22,7 @@ def profile(name="cpu", seeds=(0, 1), standin=False, lengths=(16, 64, 192), **ch
             "search_a": {"group": "search", "model": "detector1d", "length": lengths[-1]},
             "search_b": {
                 **{"group": "search", "model": "detector1d", "length": lengths[-1]},
-                **{"sigma": 9.0, "epochs": 2},
+                **{"sigma": 0.05, "epochs": 2},
             },
             **{
                 f"detector1d_L{length}": {

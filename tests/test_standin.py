@@ -27,7 +27,6 @@ MIRROR = np.array([*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 3
                    45, 44, 43, 42, 47, 46, 39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48,
                    59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67, 66, 65])
 BALD = replace(Identity(), hair=Hair(style="bald"))
-POSES = [Pose(), Pose(yaw=35, pitch=-12, roll=18), Pose(yaw=-60, pitch=8)]
 
 
 def faces(difficulty, count, seed=0):
@@ -43,13 +42,24 @@ def polygon_mask(points, size, shrink=1.0):
     return mask.astype(bool)
 
 
+def remaining_shift(a, b, where):
+    """Small shift (x, y) px from picture a to b in a region, by least squares on the slopes."""
+    dy, dx = (g[where].ravel() for g in np.gradient((a + b) / 2))
+    return np.linalg.lstsq(np.stack([dx, dy], -1), (a - b)[where].ravel(), rcond=None)[0]
+
+
 def centroid(image):
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
     return np.array([(image * x).sum(), (image * y).sum()]) / image.sum()
 
 
-@pytest.mark.parametrize("pose", POSES)
-@pytest.mark.parametrize("landmark", [8, 19, 30, 36, 45, 48, 51, 57])
+DOTS = [(pose, i) for pose, seen in (
+    (Pose(), (19, 28, 33, 36, 45, 48, 51, 57)),
+    (Pose(yaw=35, pitch=-12, roll=18), (19, 29, 36, 39, 48, 51, 57)),
+    (Pose(yaw=-60, pitch=8), (24, 45, 46, 54, 55))) for i in seen]
+
+
+@pytest.mark.parametrize("pose, landmark", DOTS)
 def test_a_dot_painted_at_a_landmark_is_seen_at_that_landmark(pose, landmark, monkeypatch):
     """Paints a small dot on the head's texture and looks for it in the picture."""
     face = Face(BALD, pose=pose, scene=Scene(background="plain"))
@@ -117,18 +127,18 @@ def test_a_blink_closes_the_eyelids_landmarks():
 
 @pytest.mark.parametrize("shift", [(0.3, 0.0), (0.0, -0.45), (1.7, 2.2)])
 def test_moving_a_face_moves_points_exactly_and_picture_alike(shift):
-    """The background is one colour: its vignette stays where it is, so the face is cut out."""
+    """The background stays where it is, so only the inner face is compared."""
     still = Face(BALD, pose=Pose(scale=0.4, y=0.05), scene=Scene(background="plain"))
     pose = replace(still.pose, x=shift[0] / 200, y=0.05 + shift[1] / 200)
     a, p = standin.draw(still, 200)
     b, q = standin.draw(replace(still, pose=pose), 200)
     np.testing.assert_allclose(q - p, np.tile(shift, (68, 1)), atol=1e-9)
-    low, high = np.floor(p.min(0)).astype(int) + 8, np.ceil(p.max(0)).astype(int) - 8
+    low, high = np.floor(p[36:].min(0)).astype(int) - 6, np.ceil(p[36:].max(0)).astype(int) + 6
     where = slice(low[1], high[1]), slice(low[0], high[0])
-    window = cv2.createHanningWindow((high[0] - low[0], high[1] - low[1]), cv2.CV_64F)
-    grey = [im[where].mean(-1) for im in (a, b)]
-    measured, _ = cv2.phaseCorrelate(*(g - g.mean() for g in grey), window)
-    np.testing.assert_allclose(measured, shift, atol=0.1)
+    back = np.array([[1, 0, -shift[0]], [0, 1, -shift[1]]])
+    a, b = a.mean(-1), cv2.warpAffine(b.mean(-1), back, (200, 200), flags=cv2.INTER_CUBIC)
+    np.testing.assert_allclose(remaining_shift(a, b, where), 0, atol=0.1)
+    np.testing.assert_allclose(remaining_shift(a, np.roll(a, 1, 1), where), [1, 0], atol=0.5)
 
 
 def test_a_symmetric_face_seen_from_the_front_has_mirrored_points():
@@ -144,14 +154,27 @@ def test_turning_the_other_way_mirrors_the_points():
     np.testing.assert_allclose(left[MIRROR] * [-1, 1] + [200, 0], right, atol=1e-6)
 
 
-def test_the_far_contour_follows_the_visible_outline():
-    """Turned to the image's right, the contour of the right cheek lies on the head's outline."""
-    face = Face(BALD, pose=Pose(yaw=40), scene=Scene(colour=(0.0, 0.0, 0.9)))
+@pytest.mark.parametrize("yaw, pitch, on_outline", [
+    (0, 0, (3, 4, 5, 8, 11, 12, 13)), (40, 0, (8, 12, 13, 14)), (-40, 10, (2, 3, 4, 8)),
+    (60, -10, (8,))])
+def test_the_contour_lies_on_the_visible_outline(yaw, pitch, on_outline, monkeypatch):
+    """The head, and only the head, is painted brightly; its landmarks are on that area's edge."""
+    face = Face(BALD, pose=Pose(yaw=yaw, pitch=pitch))
     image, points = standin.draw(face, 320)
-    for i in (13, 14):
-        y = int(round(points[i, 1]))
-        skin_px = np.flatnonzero(image[y, :, 0] > 40)  # red: skin, and no background
-        assert abs(skin_px.max() - points[i, 0]) < 2.5
+    paint = skin.paint
+
+    def bright(*args, **kwargs):
+        canvas = paint(*args, **kwargs)
+        canvas.glow += 4
+        return canvas
+
+    monkeypatch.setattr(skin, "paint", bright)
+    area = (standin.draw(face, 320)[0].astype(int) - image).sum(-1) > 60
+    distance = cv2.distanceTransform(area.astype(np.uint8), cv2.DIST_L2, 5)
+    distance += cv2.distanceTransform((~area).astype(np.uint8), cv2.DIST_L2, 5)
+    for i in on_outline:
+        x, y = np.round(points[i]).astype(int)
+        assert distance[y, x] < 3.5, i  # px; an edge px has 1
 
 
 def test_points_and_pictures_do_not_depend_on_earlier_drawings():
@@ -165,9 +188,9 @@ def test_points_and_pictures_do_not_depend_on_earlier_drawings():
 
 def test_expression_and_pose_change_the_face_and_keep_the_identity():
     face = faces("common", 1)[0]
-    smiling = replace(face, expression=replace(face.expression, smile=0.9))
-    a, b = (standin.landmarks(f, 300) for f in (face, smiling))
-    assert np.abs(a[48:] - b[48:]).max() > 2
+    a, b = (standin.landmarks(replace(face, expression=Expression(smile=smile)), 300)
+            for smile in (-0.5, 0.9))
+    assert np.abs(a[48:] - b[48:]).max() > 4
     np.testing.assert_allclose(a[17:36], b[17:36], atol=4)
 
 
@@ -292,8 +315,8 @@ def test_interpolation_is_exact_at_vertices_and_linear_on_an_edge():
 
 # ---- files ----
 
-COUNTS = {"helen/trainset": 7, "lfpw/trainset": 2, "afw": 3, "helen/testset": 2,
-          "lfpw/testset": 2, "ibug": 2}
+COUNTS = {"helen/trainset": 6, "lfpw/trainset": 1, "afw": 2, "helen/testset": 1,
+          "lfpw/testset": 1, "ibug": 2}
 
 
 def bytes_of(root):

@@ -249,7 +249,7 @@ def test_a_finished_checkpoint_is_not_trained_further(tmp_path):
     assert same(weights(first), weights(second))
 
 
-@pytest.mark.parametrize("change", ["seed", "data", "gamma", "augmentation", "recipe", "threads"])
+@pytest.mark.parametrize("change", ["seed", "data", "gamma", "augmentation", "recipe"])
 def test_the_checkpoint_of_another_training_is_not_resumed(tmp_path, monkeypatch, change):
     file, epochs = tmp_path / "run.pt", []
     with pytest.raises(Interrupted):
@@ -261,8 +261,6 @@ def test_the_checkpoint_of_another_training_is_not_resumed(tmp_path, monkeypatch
         values["chosen"] = config(augmentation=Augmentation(gray=0.2))
     elif change == "recipe":
         monkeypatch.setitem(training.RECIPES, "detector1d", -1)
-    elif change == "threads":
-        monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     elif change == "seed":
         values["seed"] = 1
     if change == "data":
@@ -358,12 +356,12 @@ def test_predictions_return_to_the_cached_picture(model):
     data, chosen = faces(7), config(model)
     _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
     oracle = Oracle(points, chosen)
-    names = ("argmax", "taylor")
+    names = ("argmax", "fractional")
     found, truth = training.predict(oracle, data, chosen, devices.Device("cpu"), names, batch=3)
     assert oracle.sizes == [3, 3, 1]
     assert tuple(found) == names and torch.equal(truth, data.points)
     bin = SIDE * SHARE / BINS[model]  # px of the cached picture
-    for name, share_of_a_bin in (("argmax", 0.51), ("taylor", 0.1)):
+    for name, share_of_a_bin in (("argmax", 0.51), ("fractional", 0.02)):
         assert found[name].dtype == torch.float64
         assert (found[name] - data.points).abs().max() < share_of_a_bin * bin
     assert (found["argmax"] - data.points).abs().max() > 0.4 * bin
@@ -406,7 +404,7 @@ def test_a_run_s_own_decoder_comes_first_and_none_twice():
 
 
 def test_decoding_uses_the_width_of_the_targets():
-    chosen = config(sigma=3.0)
+    chosen = config(sigma=3.0 / 64, length=64)
     h = tuple(torch.rand(2, LANDMARKS, 64) for _ in range(2))
     expected = heatmaps.decode_marginals(*h, 32, "taylor", sigma=3.0)
     assert torch.equal(training.decode(h, chosen, "taylor"), expected)
@@ -437,14 +435,29 @@ def test_a_model_learns_eight_faces_down_to_their_rounding(model):
     assert training.validate(trained, data, chosen, devices.Device("cpu"))["argmax"] < 1.5 * rounding
 
 
+@pytest.fixture
+def in_double(monkeypatch):
+    """Models compute in float64: Adam's first steps follow the signs of the gradients, and would
+    carry the rounding of a CPU's float32 convolutions into the losses."""
+    build_model = training.build_model
+
+    def build(*args):
+        model = build_model(*args).double()
+        model.register_forward_pre_hook(lambda _, images: tuple(i.double() for i in images))
+        return model
+
+    monkeypatch.setattr(training, "build_model", build)
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_the_first_ten_steps_are_those_of_the_recipe(model):
+def test_the_first_ten_steps_are_those_of_the_recipe(model, in_double):
     # One batch an epoch: ten epochs of `fit` are ten steps, and their losses its history.
+    # A gamma of 0.5 for 0.4 or a rate 4 % higher moves them by 0.0017, float32 inputs by 1e-7.
     _, state = fit(config(model, epochs=10, rate=1e-3), faces(4))
     losses = [round(row["loss"], 4) for row in state.history]
     key = model, training.RECIPES[model]
     assert key in RECIPE, f"add to RECIPE: {key}: {losses}"
-    assert losses == pytest.approx(RECIPE[key], rel=1e-3), (
+    assert losses == pytest.approx(RECIPE[key], rel=3e-4), (
         f"what {model} computes in training has changed: raise RECIPES[{model!r}] in "
         f"study/training.py and pin the new losses in RECIPE: {losses}"
     )

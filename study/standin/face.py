@@ -94,23 +94,25 @@ class _Model:
     def grid_points(self):
         """Grid coordinates (column, row) of the 68 landmarks."""
         column, row = self.surface.locate(self.plan.points)
-        rows, paths = head.contour(self.surface)
+        paths, rows = head.contour(self.surface)
         columns = self.surface.column(paths)
-        along = np.broadcast_to(rows[:, None], columns.shape)
-        track = raster.interpolate(self.screen, columns.ravel(), along.ravel())
-        track = track.reshape(*columns.shape, 3)[..., :2]  # (17, 40, 2)
-        outward = self._outward(track)
-        best = _peak(outward)
+        track = raster.interpolate(self.screen, columns.ravel(), rows.ravel())
+        best = _peak(self._outward(track.reshape(*columns.shape, 3)[..., :2]))
         steps = np.arange(columns.shape[1])
-        columns = np.array([np.interp(b, steps, c) for b, c in zip(best, columns, strict=True)])
+        columns, rows = (np.array([np.interp(b, steps, v) for b, v in zip(best, g, strict=True)])
+                         for g in (columns, rows))
         return np.concatenate([columns, column]), np.concatenate([rows, row])
 
     def _outward(self, track):
-        """How far out to its side each place of the contour's paths lies, px, (17, 40)."""
-        across = self.turn[:2, 0] * [1, -1]
-        across = across / max(np.linalg.norm(across), 1e-6)
-        side = np.sign(np.arange(17) - 8.0)[:, None]
-        return side * (track @ across)
+        """How far out each place (x, y) of the contour's paths lies, px, (17, 40).
+
+        Out is the image of the head's own left or right, and for the chin of its own down.
+        """
+        across, up = (self.turn[:2, i] * [1, -1] for i in (0, 1))
+        across, up = (v / max(np.linalg.norm(v), 1e-6) for v in (across, up))
+        out = np.sign(np.arange(17) - 8.0)[:, None] * across
+        out[8] = -up
+        return np.einsum("psi,pi->ps", track, out)
 
     def points(self):
         column, row = self.grid_points()
@@ -138,7 +140,7 @@ class _Model:
                  parts.shoulders(identity, face.scene, tone, cloth)]
         for part in still:
             part.vertices = self._bend(part.vertices)
-        hiding = occluders.occlude(face.scene, identity, self._landmarks_in_space(), tone)
+        hiding = occluders.occlude(face.scene, self._landmarks_in_space(), tone)
         out = out + moving + still
         self.first_occluder = len(out)
         return out + hiding, canvas

@@ -60,13 +60,13 @@ def grow(identity, surface, rng):
     if style is None:
         return []
     y, angle, rows = _lattice(surface, style)
-    line = _hairline(identity.hair, style, angle, rng)
+    line = _hairline(identity.hair, style, angle)
     vertices = _shell(identity, style, y, angle, rows, line, rng)
     alpha, strands = _strands(identity, style, y, angle, line, rng)
     colour = _colour(identity, style, strands, rng)
     gloss = 0.02 if style.cloth else np.clip(0.035 + 0.10 * strands, 0, 1).astype(np.float32)
     gloss = gloss * (0.35 if style.curl else 1.0)
-    out = [Part(vertices, colour, gloss, closed=not style.edge, alpha=alpha, shine=14.0)]
+    out = [Part(vertices, colour, gloss, closed=False, alpha=alpha, shine=14.0)]
     if style.bun:
         knot = plain(identity.hair.colour, 40, 64)
         knot *= 1 + 0.35 * noise(rng, 40, 64, 4, 4.0)[..., None]
@@ -81,7 +81,7 @@ def _lattice(surface, style):
     sections = surface.sections
     index = np.arange(len(sections), dtype=float)
     last = np.interp(1.0, -sections[:, 0], index)  # y = -1
-    upper = np.linspace(0, last, 30) ** 1.0
+    upper = np.linspace(0, last, 30)
     head = np.stack([np.interp(upper, index, c) for c in sections.T], -1)
     hang = np.repeat(head[-1:], ROWS - 30, 0)
     hang[:, 0] = np.linspace(-1, style.bottom - 2.5, ROWS - 29)[1:]
@@ -98,7 +98,7 @@ def _lattice(surface, style):
     return rows[:, 0], np.linspace(-np.pi, np.pi, COLUMNS), rows
 
 
-def _hairline(hair, style, angle, rng):
+def _hairline(hair, style, angle):
     """y of the hairline at each azimuth, cm, without its jags."""
     degrees = np.abs(np.degrees(angle))
     table = LINE.copy()
@@ -207,7 +207,7 @@ def roots(identity, surface):
     style = STYLES[identity.hair.style]
     if style is None or style.cloth:
         return None
-    line = _hairline(identity.hair, replace(style, fringe=0.0), surface.angle, None)
+    line = _hairline(identity.hair, replace(style, fringe=0.0), surface.angle)
     inside = surface.sections[:, 0, None] - line[None]
     return 0.92 * smoothstep(-0.55, 0.7, inside)
 

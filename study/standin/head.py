@@ -8,7 +8,6 @@ along z only, so that a feature's (x, y) on the face is where it is looked for.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.interpolate import CubicSpline, PchipInterpolator
 
 ROWS, COLUMNS = 99, 121
 
@@ -21,8 +20,8 @@ SECTIONS = np.array([
     [0.130, 7.20, 5.75, 7.1, -0.9, -8.8],
     [0.200, 5.00, 6.50, 8.45, -0.6, -9.4],
     [0.320, 2.00, 6.98, 9.20, -0.2, -9.4],
-    [0.440, 0.00, 7.02, 9.00, 0.1, -8.8],
-    [0.560, -2.40, 6.95, 8.90, 0.4, -7.7],
+    [0.440, 0.00, 7.06, 9.00, 0.1, -8.8],
+    [0.560, -2.40, 6.84, 8.90, 0.4, -7.7],
     [0.690, -4.60, 6.60, 8.85, 0.8, -6.2],
     [0.810, -6.75, 5.95, 8.65, 1.6, -3.6],
     [0.890, -8.50, 5.02, 8.30, 2.8, -0.9],
@@ -36,18 +35,47 @@ CONTOUR_TOP = 0.3  # cm above the eyes
 
 
 def gauss(x, y, at_x, at_y, sigma_x, sigma_y):
+    """A Gaussian bump of height 1 at (at_x, at_y), all in the same unit."""
     return np.exp(-0.5 * (((x - at_x) / sigma_x) ** 2 + ((y - at_y) / sigma_y) ** 2))
 
 
 def smoothstep(low, high, x):
+    """0 at low, 1 at high, smooth between them; low may be the larger."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return t * t * (3 - 2 * t)
 
 
+def hermite(knots, values, slopes, at):
+    """Cubic pieces (m, k) at `at` (m,) through values (n, k) with slopes (n, k) at knots (n,)."""
+    i = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
+    width = (knots[i + 1] - knots[i])[:, None]
+    t = (at - knots[i])[:, None] / width
+    from_left = values[i] * (1 + 2 * t) + slopes[i] * width * t
+    from_right = values[i + 1] * (3 - 2 * t) + slopes[i + 1] * width * (t - 1)
+    return from_left * (1 - t) ** 2 + from_right * t**2
+
+
 def smooth_curve(points, count=24):
-    """A smooth curve (count, 2) through points (n, 2)."""
-    steps = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1) + 1e-6)])
-    return CubicSpline(steps, points)(np.linspace(0, steps[-1], count))
+    """A smooth curve (count, 2) through points (n, 2), n > 2, by chord length."""
+    lengths = np.linalg.norm(np.diff(points, axis=0), axis=1) + 1e-6
+    knots = np.concatenate([[0], np.cumsum(lengths)])
+    secants = np.diff(points, axis=0) / lengths[:, None]
+    a, b = lengths[:-1, None], lengths[1:, None]
+    slopes = np.empty_like(points, float)
+    slopes[1:-1] = (b * secants[:-1] + a * secants[1:]) / (a + b)
+    slopes[0], slopes[-1] = 2 * secants[0] - slopes[1], 2 * secants[-1] - slopes[-2]
+    return hermite(knots, points, slopes, np.linspace(0, knots[-1], count))
+
+
+def monotone(knots, values, at):
+    """Curves (m, k) through values (n, k) at knots (n,) that do not overshoot (Fritsch-Carlson)."""
+    secants = np.diff(values, axis=0) / np.diff(knots)[:, None]
+    a, b = secants[:-1], secants[1:]
+    slopes = np.zeros_like(values)
+    same = a * b > 0
+    slopes[1:-1] = np.where(same, 2 * a * b / np.where(same, a + b, 1), 0)
+    slopes[0], slopes[-1] = 1.5 * secants[0] - 0.5 * slopes[1], 1.5 * secants[-1] - 0.5 * slopes[-2]
+    return hermite(knots, values, slopes, at)
 
 
 @dataclass(frozen=True)
@@ -86,11 +114,6 @@ class Plan:
                 self.curve([60, 67, 66, 65, 64], 40), self.curve([48, 59, 58, 57, 56, 55, 54], 40))
 
 
-def mirrored(left):
-    """Points of the image's left side (n, 2), seen in the mirror."""
-    return left * [-1, 1]
-
-
 def plan(identity, expression):
     """Places all features for an identity and its expression; returns a Plan."""
     nose = -4.6 * identity.nose_length
@@ -100,19 +123,11 @@ def plan(identity, expression):
     eyes, open_ = zip(*(_eye(identity, expression, side) for side in (-1, 1)), strict=True)
     brows = [_brow(identity, expression, side) for side in (-1, 1)]
     points = np.concatenate([brows[0], brows[1][::-1], _nose(identity, expression, nose),
-                             _eye_order(eyes[0]), _eye_order_right(eyes[1]),
+                             eyes[0], eyes[1][[3, 2, 1, 0, 5, 4]],  # 42 is the inner corner
                              _mouth(identity, expression, mouth, drop)])
     x = 3.24 + identity.eye_distance
     centres = np.array([[-x, 0.02], [x, 0.02]])
     return Plan(points, nose, mouth, chin, drop, np.array(open_), centres)
-
-
-def _eye_order(eye):
-    return eye  # outer, two upper, inner, two lower: image-left eye is 36 … 41
-
-
-def _eye_order_right(eye):
-    return eye[[3, 2, 1, 0, 5, 4]]  # inner first: 42 … 47
 
 
 def _eye(identity, expression, side):
@@ -124,13 +139,11 @@ def _eye(identity, expression, side):
     top = 0.68 * identity.eye_height * identity.eye_size * wide
     top += 0.10 * expression.gaze_y * wide
     bottom = -0.48 * identity.eye_height * identity.eye_size * (0.35 + 0.65 * (1 - squint))
-    top = max(top, bottom * blink + 0.05)
-    bottom = bottom * (1 - 0.25 * blink)
+    top += blink * 0.92 * bottom  # the upper lid comes down to the lower one
     tilt = identity.eye_tilt
     across = np.array([half, 0.38 * half, -0.36 * half, -half, -0.36 * half, 0.38 * half])
     up = np.array([0.5 * tilt, top * 0.94, top, -0.5 * tilt - 0.06, bottom * 0.92, bottom])
-    if blink > 0.5:  # closed lids meet low, on the lower lid's curve
-        up[1:3] = np.maximum(up[1:3], up[[5, 4]] + 0.03)
+    up[1:3] = np.maximum(up[1:3], up[[5, 4]] + 0.03)
     up = up + tilt * 0.5 * np.array([0, 0.38, -0.36, 0, -0.36, 0.38])
     x = 3.22 + identity.eye_distance
     return np.stack([side * (x + across), up], -1), wide
@@ -236,7 +249,7 @@ def sections(identity, plan_, rows=ROWS):
     table[:, 2] *= 1 + 0.06 * identity.jaw * low
     table[:, 3:] += (low * (identity.chin_forward - 0.30 * plan_.drop))[:, None]
     table[:, 1] = new_y
-    return PchipInterpolator(t, table[:, 1:])(np.linspace(0, 1, rows))
+    return monotone(t, table[:, 1:], np.linspace(0, 1, rows))
 
 
 def surface(identity, expression, plan_):
@@ -341,22 +354,26 @@ def _lip_relief(x, y, plan_, identity, expression):
 
 
 def contour(surface_):
-    """Grid paths of the 17 contour landmarks: rows (17,), and azimuths (17, 40) along each row.
+    """Grid paths of the 17 contour landmarks: azimuths and rows, each (17, 40).
 
-    Each path runs along one horizontal section from the cheek's front (first) to the jaw's widest
-    place (last), where the landmark sits when it can be seen.
+    Each path of 0-7 and 9-16 runs along one horizontal section, from the cheek's front (first) to
+    the jaw's widest place (last), where the landmark sits when that can be seen. The path of 8
+    runs down the middle of the chin and under it.
     """
-    rows = surface_.sections
-    index = np.arange(len(rows), dtype=float)
-    start = np.interp(-CONTOUR_TOP, -rows[:, 0], index)
-    dense = np.linspace(start, len(rows) - 1.8, 200)
-    x, y = np.interp(dense, index, rows[:, 1]), np.interp(dense, index, rows[:, 0])
+    sections_ = surface_.sections
+    index = np.arange(len(sections_), dtype=float)
+    start = np.interp(-CONTOUR_TOP, -sections_[:, 0], index)
+    dense = np.linspace(start, len(sections_) - 1.8, 200)
+    x, y = np.interp(dense, index, sections_[:, 1]), np.interp(dense, index, sections_[:, 0])
     x[-1] = 0
     length = np.concatenate([[0], np.cumsum(np.hypot(np.diff(x), np.diff(y)))])
     at = np.interp(np.linspace(0, length[-1], 9), length, dense)
     row = np.concatenate([at, at[7::-1]])
-    half = np.interp(row, index, rows[:, 1])
+    half = np.interp(row, index, sections_[:, 1])
     first = np.arcsin(np.clip(2.7 / np.maximum(half, 1e-3), 0, 0.55))
-    path = first[:, None] + np.linspace(0, 1, 40) * (CONTOUR_ANGLE - first)[:, None]
-    path *= np.sign(np.arange(17) - 8.0)[:, None]  # (17, 40)
-    return row, path
+    steps = np.linspace(0, 1, 40)
+    path = first[:, None] + steps * (CONTOUR_ANGLE - first)[:, None]
+    path *= np.sign(np.arange(17) - 8.0)[:, None]
+    rows = np.repeat(row[:, None], 40, 1)
+    rows[8] = np.linspace(np.interp(-y[-1] - 1.2, -sections_[:, 0], index), at[-1], 40)
+    return path, rows

@@ -8,6 +8,7 @@ GROUND = np.array([0.62, 0.52, 0.45], np.float32)  # what the floor and the clot
 
 
 def unit(v):
+    """Vectors (..., k) scaled to length 1."""
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
 
 

@@ -11,7 +11,7 @@ from study.standin.parts import Part, ball, plain, tube
 from study.standin.skin import fixed, noise
 
 
-def occlude(scene, identity, face, skin):
+def occlude(scene, face, skin):
     """The occluder's parts; face: (68, 3) the landmarks in camera coordinates, cm."""
     if not scene.occluder:
         return []
@@ -26,7 +26,7 @@ def _target(face, rng):
     return face[list(groups[rng.integers(0, len(groups))])].mean(0)
 
 
-def _finger(base, direction, length, radius, bend, rng):
+def _finger(base, direction, length, radius, bend):
     s = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 18))  # dense at the ends, which are round
     axis = base + s[:, None] * direction * length + (s**2)[:, None] * bend
     knuckle = 1 + 0.08 * np.cos(s * 2 * np.pi * 2.0)
@@ -57,11 +57,11 @@ def _hand(face, skin, rng):
         base = at + side * (i - 1.5) * 1.75 - fingers * (3.4 + 0.25 * abs(i - 1.2)) + [0, 0, 0.5]
         way = fingers + side * 0.05 * (i - 1.5)
         bend = np.array([0, 0, curl * 1.4])
-        parts.append(_finger(base, way, length, 0.86, bend, rng))
+        parts.append(_finger(base, way, length, 0.86, bend))
     thumb_side = 1 if rng.random() < 0.5 else -1
     base = at - fingers * 6.5 + side * thumb_side * 3.2
     parts.append(_finger(base, fingers * 0.75 + side * thumb_side * 0.75, 5.4, 0.98,
-                         np.array([0, 0, 0.3]), rng))
+                         np.array([0, 0, 0.3])))
     s = np.linspace(0, 1, 14)
     palm = at - fingers * 3.0 - s[:, None] * fingers * 8.6
     wide = 3.75 * np.sqrt(np.clip(1 - (2 * s - 0.85) ** 4 * 0.55, 0.1, 1)) * (1 - 0.18 * s)
@@ -83,7 +83,7 @@ def _panel(centre, size, turn, colour, lift):
                 0.05, closed=False)
 
 
-def _box(face, skin, rng):
+def _box(face, _skin, rng):
     """A card, a book or a sign."""
     at = _target(face, rng) + [*rng.normal(0, 1.2, 2), 0]
     colour = plain(rng.uniform(0.05, 0.95, 3), 64, 64)
@@ -114,7 +114,7 @@ def _phone(face, skin, rng):
     way = np.array([np.cos(turn), np.sin(turn), 0]) * (1 if rng.random() < 0.5 else -1)
     for i in range(3):
         base = at + way * 4.6 + [0, -1.5 - 1.9 * i, lift - 0.3]
-        hand.append(Part(_finger(base, -way, 4.2, 0.85, np.array([0, 0, 0.9]), rng),
+        hand.append(Part(_finger(base, -way, 4.2, 0.85, np.array([0, 0, 0.9])),
                          plain(skin, 16, 16), 0.04))
     return [panel, *hand]
 
@@ -130,11 +130,11 @@ def _cup(face, skin, rng):
     for i in range(3):
         base = at + [4.2, -0.6 - 1.8 * i, 2.2]
         out.append(Part(_finger(base, np.array([-1.0, 0, 0.15]), 5.2, 0.85,
-                                np.array([0, 0, 0.8]), rng), plain(skin, 16, 16), 0.04))
+                                np.array([0, 0, 0.8])), plain(skin, 16, 16), 0.04))
     return out
 
 
-def _microphone(face, skin, rng):
+def _microphone(face, _skin, rng):
     at = face[48:60].mean(0) + [rng.normal(0, 1.2), -1.9, 3.2]
     way = np.array([rng.normal(0, 0.35), -1.0, 0.25])
     head = plain([0.22, 0.22, 0.23], 40, 40)

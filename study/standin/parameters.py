@@ -92,8 +92,8 @@ class Expression:
 @dataclass(frozen=True)
 class Pose:
     """Where the head is. Positive yaw turns the nose to the image's right, positive pitch up,
-    positive roll turns the head clockwise. x, y shift the face in px of the picture's width and
-    height as fractions; scale is the height from brows to chin over the picture's height."""
+    positive roll turns the head clockwise. x and y shift the face, as fractions of the picture's
+    width and height; scale is the height from brows to chin over the picture's height."""
 
     yaw: float = 0.0
     pitch: float = 0.0

@@ -61,18 +61,18 @@ def ball(centre, radii, rows=12, columns=18):
 
 def ear(identity, side, half_width, colour):
     """An ear, side -1 (image left) or 1; half_width: the head's at the ear, cm."""
-    k = np.linspace(0.0, 1, 10)[:, None]
+    k = np.linspace(0.04, 1, 10)[:, None]
     angle = np.linspace(-np.pi, np.pi, 25)[None]
     across, up = np.sin(angle), np.cos(angle)
     outline = 1 + 0.12 * up - 0.10 * (up < -0.2) * across
     a = 1.62 * k * across * outline * (1 - 0.22 * smoothstep(0, -1, up))
     b = 3.1 * k * up
-    out = 0.55 * np.exp(-0.5 * ((k - 0.86) / 0.13) ** 2) - 0.75 * gauss(a, b, -0.15, -0.2, 0.7, 1.1)
+    out = 0.55 * np.exp(-0.5 * ((k - 0.86) / 0.13) ** 2) - 0.40 * gauss(a, b, -0.15, -0.2, 0.6, 1.0)
     out += 0.25 * gauss(a, b, 0.15, 0.9, 0.4, 0.9) - 0.3 * (k > 0.97)
     scale = 0.95 * identity.ears
     a, b, out = a * scale, b * scale, out * scale
     flare = np.radians(32)
-    x = half_width - 0.15 + 0.95 * np.sin(flare) + a * np.sin(flare) + out * np.cos(flare)
+    x = half_width + 0.10 + 0.95 * np.sin(flare) + a * np.sin(flare) + out * np.cos(flare)
     z = -0.9 - a * np.cos(flare) + out * np.sin(flare) - 0.12 * b
     y = -1.7 + b
     vertices = np.stack([side * x, y, z], -1)

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 # Triangles are tried on boxes of these sizes (px): few sizes, few calls
-STEPS = np.array([3, 5, 7, 10, 15, 24, 48, 120, 400, 4000])
+STEPS = np.array([3, 4, 5, 6, 8, 11, 16, 28, 60, 160, 500, 4000])
 
 
 @dataclass
@@ -75,13 +75,18 @@ def rasterize(sheets, height, width):
     """
     planes, owner = _planes(sheets, height, width)
     triangle, x, y = (np.concatenate(v) for v in zip(*map(_inside, *_groups(planes)), strict=True))
-    triangle, x, y = _drop_holes(sheets, planes, owner, triangle, x, y)
+    pixel = (y + planes["y0"][triangle]) * np.int32(width) + x + planes["x0"][triangle]
     depth = _evaluate(planes["depth"], triangle, x, y)
     key = ((depth + 500.0) * 1e6).astype(np.int64) << 20 | triangle
     nearest = np.full(height * width, -1, np.int64)
-    np.maximum.at(nearest, (y + planes["y0"][triangle]) * width + x + planes["x0"][triangle], key)
+    holed = np.array([sheet.alpha is not None for sheet in sheets])[owner][triangle]
+    np.maximum.at(nearest, pixel[~holed], key[~holed])
+    holed = np.flatnonzero(holed)  # of these, only what is in front needs to be looked at
+    holed = holed[key[holed] > nearest[pixel[holed]]]
+    holed = holed[_solid(sheets, planes, owner, triangle[holed], x[holed], y[holed])]
+    np.maximum.at(nearest, pixel[holed], key[holed])
     seen = np.flatnonzero(nearest >= 0)
-    triangle = nearest[seen] & 0xFFFFF
+    triangle = (nearest[seen] & 0xFFFFF).astype(np.int32)
     y, x = np.divmod(seen.astype(np.int32), np.int32(width))
     x, y = x - planes["x0"][triangle], y - planes["y0"][triangle]
     part = np.full(height * width, -1, np.int16)
@@ -148,7 +153,7 @@ def _edges(xy):
 def _groups(planes):
     """Triangles (n,) whose boxes fit the same size, with that size (rows, columns) and planes."""
     code = np.searchsorted(STEPS, planes["h"]) * len(STEPS) + np.searchsorted(STEPS, planes["w"])
-    order = np.argsort(code, kind="stable")
+    order = np.argsort(code, kind="stable").astype(np.int32)
     starts = np.unique(code[order], return_index=True)[1]
     groups = np.split(order, starts[1:])
     return [planes] * len(groups), groups
@@ -172,20 +177,15 @@ def _inside(planes, group):
     return group[which], x, y
 
 
-def _drop_holes(sheets, planes, owner, triangle, x, y):
-    """The fragments that do not lie in a hole of their sheet."""
-    part = owner[triangle]
-    solid = np.ones(len(triangle), bool)
-    for i, sheet in enumerate(sheets):
-        if sheet.alpha is not None:
-            mine = np.flatnonzero(part == i)
-            solid[mine] = _solid(sheet, planes, triangle[mine], x[mine], y[mine])
-    return triangle[solid], x[solid], y[solid]
-
-
-def _solid(sheet, planes, triangle, x, y):
-    rows, columns = sheet.screen.shape[:2]
-    h, w = sheet.alpha.shape
-    u = _evaluate(planes["column"], triangle, x, y) * np.float32(w / (columns - 1))
-    v = _evaluate(planes["row"], triangle, x, y) * np.float32(h / (rows - 1))
-    return sheet.alpha[np.clip(v.astype(np.int32), 0, h - 1), np.clip(u.astype(np.int32), 0, w - 1)]
+def _solid(sheets, planes, owner, triangle, x, y):
+    """Which fragments of sheets with holes do not lie in a hole."""
+    u = _evaluate(planes["column"], triangle, x, y)
+    v = _evaluate(planes["row"], triangle, x, y)
+    part, solid = owner[triangle], np.ones(len(triangle), bool)
+    for i in np.unique(part):
+        alpha, mine = sheets[i].alpha, part == i
+        (h, w), (rows, columns) = alpha.shape, sheets[i].screen.shape[:2]
+        at = ((v[mine] * np.float32(h / (rows - 1))).astype(np.int32),
+              (u[mine] * np.float32(w / (columns - 1))).astype(np.int32))
+        solid[mine] = alpha[np.clip(at[0], 0, h - 1), np.clip(at[1], 0, w - 1)]
+    return solid

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from study.standin.occluders import OCCLUDERS
 from study.standin.parameters import (
     Camera,
     Expression,
@@ -12,6 +13,7 @@ from study.standin.parameters import (
     Pose,
     Scene,
 )
+from study.standin.scene import BACKGROUNDS
 
 DIFFICULTIES = ("common", "challenging")
 HAIR_COLOURS = np.array([[0.07, 0.06, 0.06], [0.13, 0.09, 0.07], [0.25, 0.16, 0.10],
@@ -46,8 +48,10 @@ def sample_identity(rng):
     skin = float(np.clip(rng.beta(1.0, 1.7), 0, 1))
     age = float(rng.beta(1.5, 3.0))
     hair, brows = _hair(rng, feminine, skin, age)
-    n = lambda mean, spread: float(np.clip(rng.normal(mean, spread), mean - 2.2 * spread,  # noqa: E731
-                                           mean + 2.2 * spread))
+
+    def n(mean, spread):
+        return float(mean + spread * np.clip(rng.normal(), -2.2, 2.2))
+
     bearded = not feminine and rng.random() < 0.45
     dark = IRISES[:3] if skin > 0.45 and rng.random() < 0.92 else IRISES
     iris = dark[rng.integers(0, len(dark))] * rng.uniform(0.8, 1.15)
@@ -77,9 +81,9 @@ def sample_identity(rng):
 
 def _hair(rng, feminine, skin, age):
     """Hair of the head, and the brows' colour."""
-    dark = skin > 0.5 and rng.random() < 0.9
+    dark = skin > 0.42 and rng.random() < 0.96
     natural = HAIR_COLOURS[rng.integers(0, 3 if dark else 7)]
-    grey = rng.random() < (age - 0.35) * 1.6
+    grey = rng.random() < (age - 0.35) * 1.2
     colour = HAIR_COLOURS[rng.integers(7, 9)] if grey else natural
     colour = np.clip(colour * rng.uniform(0.85, 1.15), 0, 1)
     styles = LONG if feminine else SHORT
@@ -140,7 +144,7 @@ def sample_light(rng, hard=False):
         direction = np.array([rng.normal(0, 1.0), rng.normal(0.35, 0.6), rng.uniform(0.1, 0.8)])
         colour = np.clip(1 + rng.normal(0, 0.14, 3), 0.6, 1.3)
         return Light(tuple(map(float, direction)), tuple(map(float, colour)),
-                     float(rng.uniform(0.5, 1.35)), float(rng.uniform(0.06, 0.32)),
+                     float(rng.uniform(0.6, 1.35)), float(rng.uniform(0.12, 0.34)),
                      tuple(map(float, np.clip(1 + rng.normal(0, 0.12, 3), 0.6, 1.3))),
                      float(rng.uniform(0, 0.5)), float(rng.uniform(0.6, 1.0)),
                      float(rng.uniform(0.4, 1.0)))
@@ -154,8 +158,6 @@ def sample_light(rng, hard=False):
 
 def sample_scene(rng, hard=False):
     """A random Scene; hard: two of three faces are partly hidden."""
-    from study.standin.occluders import OCCLUDERS
-    from study.standin.scene import BACKGROUNDS
     hidden = rng.random() < (0.62 if hard else 0.04)
     kinds = sorted(OCCLUDERS)
     weights = np.array([{"hand": 3.0}.get(k, 1.0) for k in kinds])
@@ -184,7 +186,7 @@ def sample_camera(rng, hard=False):
         motion=float(rng.uniform(2, 8)) if moving else 0.0,
         motion_angle=float(rng.uniform(0, 180)),
         noise=float(rng.uniform(0.01, 0.06) if hard else rng.uniform(0.003, 0.02)),
-        exposure=float(rng.uniform(0.65, 1.35) if hard else rng.uniform(0.92, 1.12)),
+        exposure=float(rng.uniform(0.75, 1.3) if hard else rng.uniform(0.92, 1.12)),
         contrast=float(rng.uniform(0.75, 1.25) if hard else rng.uniform(0.92, 1.1)),
         tint=tuple(map(float, tint)),
         saturation=float(rng.choice([0.0, 0.7, 1.0, 1.1], p=[0.08, 0.2, 0.52, 0.2])),

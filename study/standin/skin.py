@@ -83,7 +83,7 @@ class Canvas:
         """A soft Gaussian spot at one place (x, y) cm, with radii (x, y) cm."""
         reach = 2.6 * np.array(radii)
         box, middle = self.to_px(np.array([at - reach, at + reach])), self.to_px(at[None])[0]
-        where, _ = self.mask(lambda mask, low: None, box, 0, 0)
+        where, _ = self.mask(lambda *_: None, box, 0, 0)
         ys, xs = np.ogrid[where]
         sigma = np.maximum(np.abs(box[1] - box[0]) / 5.2, 0.5)
         mask = gauss(xs, ys, *middle, *sigma).astype(np.float32)
@@ -91,14 +91,17 @@ class Canvas:
 
 
 def fixed(points):
+    """Points in px as cv2's fixed-point integers, with SHIFT fractional bits."""
     return np.round(np.asarray(points) * (1 << SHIFT)).astype(np.int32)
 
 
 def fill(mask, pixels):
+    """Fills a polygon (n, 2) px in a mask, anti-aliased."""
     cv2.fillPoly(mask, [fixed(pixels)], 255, cv2.LINE_AA, SHIFT)
 
 
 def polylines(mask, lines, width):
+    """Draws open lines, already fixed(), into a mask, anti-aliased; width px."""
     cv2.polylines(mask, lines, False, 255, width, cv2.LINE_AA, SHIFT)
 
 
@@ -130,7 +133,7 @@ def paint(surface, plan_, identity, expression, light, scalp=None):
     _creases(canvas, plan_, identity, expression, base)
     _beard(canvas, plan_, identity, rng)
     _nostrils(canvas, plan_, identity, base)
-    _mouth(canvas, plan_, identity, expression, base, rng)
+    _mouth(canvas, plan_, identity, base)
     for side in (0, 1):
         _eye(canvas, plan_, identity, expression, side, base, light, rng)
     for side in (0, 1):
@@ -271,7 +274,7 @@ def _nostrils(canvas, plan_, identity, base):
     canvas.spot((0, n - 0.9), (0.2, 0.4), base * [0.85, 0.74, 0.72], 0.35)
 
 
-def _mouth(canvas, plan_, identity, expression, base, rng):
+def _mouth(canvas, plan_, identity, base):
     outer_top, inner_top, inner_bottom, outer_bottom = plan_.lip_outlines()
     outline = np.concatenate([outer_top, outer_bottom[::-1]])
     lip = np.array(identity.lip_colour)
@@ -287,7 +290,7 @@ def _mouth(canvas, plan_, identity, expression, base, rng):
     rows += [np.stack([a, b]) for a, b in zip(outer_top[4:-4:2], inner_top[4:-4:2], strict=True)]
     canvas.stroke(rows, lip * 0.72, 0.28, 1, 0.5)
     canvas.fill(outline, 2.6 + 2.5 * identity.makeup, 0.8, 2.0, "gloss")
-    _inside(canvas, plan_, expression, inner_top, inner_bottom)
+    _inside(canvas, inner_top, inner_bottom)
     canvas.stroke([seam, seam_low], lip * [0.42, 0.30, 0.30], 0.75, 1, 0.7)
     for corner, side in ((outline[0], -1), (outer_top[-1], 1)):
         dimple = corner + np.array([[-0.12 * side, 0.0], [0.16 * side, -0.05]])
@@ -296,7 +299,7 @@ def _mouth(canvas, plan_, identity, expression, base, rng):
     canvas.stroke([shadow], base * [0.72, 0.58, 0.55], 0.4, 4, 3.0)
 
 
-def _inside(canvas, plan_, expression, inner_top, inner_bottom):
+def _inside(canvas, inner_top, inner_bottom):
     opening = np.concatenate([inner_top, inner_bottom[::-1]])
     gap = (inner_top[:, 1] - inner_bottom[:, 1]).max()
     if gap < 0.1:
@@ -355,10 +358,10 @@ def _eye(canvas, plan_, identity, expression, side, base, light, rng):
     canvas.stroke([lower[1:-1]], dark + 0.2 * base, 0.30 * rim + 0.2 * identity.makeup, 1, 0.7)
     canvas.stroke([upper], base * [0.45, 0.32, 0.30], 0.7, 3, 0.9)
     canvas.stroke([upper], dark, rim, 2, 0.7)
-    _lashes(canvas, upper, lower, side, identity, dark, rng, openness)
+    _lashes(canvas, upper, side, identity, dark, rng, openness)
 
 
-def _lashes(canvas, upper, lower, side, identity, dark, rng, openness):
+def _lashes(canvas, upper, side, identity, dark, rng, openness):
     outwards = -1 if side == 0 else 1
     strokes = []
     down = -1 if openness < 0.3 else 1

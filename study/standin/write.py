@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from study.datasets.formats import write_pts
 from study.standin.face import draw, sample_face
 
 VERSION = 1  # of the drawing: raise it whenever the same seed gives other pictures or points
@@ -99,7 +98,7 @@ def _helen(number, face):
     return f"{100000 + 37 * number}_{face}.jpg"
 
 
-def _lfpw(number, face):
+def _lfpw(number, _face):
     return f"image_{number + 1:04d}.png"
 
 
@@ -107,7 +106,7 @@ def _afw(number, face):
     return f"{1000001 + 5413 * number}_{face}.jpg"
 
 
-def _ibug(number, face):
+def _ibug(number, _face):
     return f"image_{number + 3:03d}.jpg"
 
 
@@ -152,6 +151,7 @@ def size_of(folder, photograph, seed):
 
 
 def _write_one(task):
+    """Writes one picture; returns the path of its .pts file, and its points."""
     root, seed, (folder, name, photograph, face) = task
     cv2.setNumThreads(1)
     image, points = draw(face_of(folder, photograph, face, seed),
@@ -162,20 +162,26 @@ def _write_one(task):
     if not done:
         raise OSError(f"{path} could not be encoded")
     path.write_bytes(coded.tobytes())
-    write_pts(path.with_suffix(".pts"), points)
+    return path.with_suffix(".pts"), points
 
 
 def _write_faces(root, files, seed, jobs, progress):
+    # Imported here, since the processes that only draw start faster without the loaders
+    from study.datasets.formats import write_pts
+
     for folder in sorted({f[0] for f in files}):
         (root / folder).mkdir(parents=True)
     tasks = [(str(root), seed, file) for file in files]
-    bar = tqdm(total=len(tasks), desc="render stand-ins", unit="face", disable=not progress)
-    with bar:
-        if jobs <= 1:
-            for task in tasks:
-                _write_one(task)
-                bar.update()
-            return
-        with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-            for _ in pool.imap_unordered(_write_one, tasks, chunksize=4):
-                bar.update()
+    with tqdm(total=len(tasks), desc="render stand-ins", unit="face", disable=not progress) as bar:
+        for path, points in _drawn(tasks, jobs):
+            write_pts(path, points)
+            bar.update()
+
+
+def _drawn(tasks, jobs):
+    """Draws all tasks in `jobs` processes; yields the path of a .pts file and its points."""
+    if jobs <= 1:
+        yield from map(_write_one, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(_write_one, tasks, chunksize=4)

@@ -1,0 +1,259 @@
+import copy
+import dataclasses
+
+import pytest
+import yaml
+
+from study import config, paths
+from study.config import ConfigError, TrainingConfig
+from study.datasets.augment import Augmentation
+
+RAW = {
+    "profile": "tiny",
+    "data": {"name": "300W", "root": "data/300W", "source": "data/300W"},
+    "crops": {"size": 32},
+    "training": {"channels": 8, "depth": 2, "epochs": 2, "augmentation": {"rotation": 10.0}},
+    "models": {"detector1d": {"gamma": 0.2}},
+    "flagship": "one",
+    "runs": {
+        "one": {"model": "detector1d", "length": 32, "seeds": [0, 1]},
+        "two": {"model": "detector2d", "length": 16},
+        "try": {"group": "search", "model": "detector1d", "length": 32, "gamma": 0.7},
+    },
+}
+
+
+def changed(path, value):
+    """RAW with one value set, e.g. "runs.one.length"."""
+    raw = copy.deepcopy(RAW)
+    section = raw
+    *parents, last = path.split(".")
+    for key in parents:
+        section = section.setdefault(key, {})
+    section[last] = value
+    return raw
+
+
+def message(raw):
+    with pytest.raises(ConfigError) as error:
+        config.parse(raw, "params.yaml")
+    text = str(error.value)
+    assert text.startswith("params.yaml") and "\n" not in text
+    return text
+
+
+# --- what comes out ---------------------------------------------------------------------------
+
+
+def test_the_more_special_section_wins():
+    profile = config.parse(changed("runs.one.epochs", 5), "params.yaml")
+    one, candidate = profile.run("one-s0").config, profile.run("try-s0").config
+    assert (one.gamma, one.epochs, one.channels, one.size) == (0.2, 5, 8, 32)
+    assert (candidate.gamma, candidate.epochs) == (0.7, 2)
+    assert profile.run("two-s0").config.gamma == TrainingConfig("detector2d", 64, 16).gamma
+
+
+def test_augmentation_is_merged_key_by_key():
+    raw = changed("runs.one.augmentation", {"scale": 0.1})
+    augmentation = config.parse(raw, "params.yaml").run("one-s0").config.augmentation
+    assert augmentation == dataclasses.replace(Augmentation(), rotation=10.0, scale=0.1)
+
+
+def test_candidates_come_first_and_first_seeds_before_second_ones():
+    profile = config.parse(RAW, "params.yaml")
+    assert [run.id for run in profile.runs] == ["try-s0", "one-s0", "two-s0", "one-s1"]
+    assert [run.id for run in profile.group("search")] == ["try-s0"]
+    assert profile.run("one-s1").seed == 1
+
+
+def test_whole_numbers_serve_as_fractions():
+    rate = config.parse(changed("training.rate", 1), "params.yaml").run("one-s0").config.rate
+    assert rate == 1.0 and isinstance(rate, float)
+
+
+def test_sigma_of_the_targets_is_a_share_of_the_length_and_one_bin_at_least():
+    assert TrainingConfig("detector1d", 64, 192).target_sigma == pytest.approx(6.72)
+    assert TrainingConfig("detector1d", 64, 16).target_sigma == 1.0
+    assert TrainingConfig("detector1d", 64, 192, sigma=0.05).target_sigma == pytest.approx(9.6)
+
+
+def test_the_label_says_whether_faces_are_rendered():
+    assert config.parse(RAW, "params.yaml").data.label == "300W"
+    raw = changed("data.standin", {"seed": 0, "faces": {"afw": 3}})
+    assert config.parse(raw, "params.yaml").data.label == "stand-ins in 300W's layout"
+
+
+def test_a_configuration_survives_its_record():
+    written = config.parse(RAW, "params.yaml").run("one-s0").config
+    values = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(written)))
+    assert config.training_config(values) == written
+
+
+def test_a_record_without_a_newer_key_takes_its_default():
+    values = dataclasses.asdict(TrainingConfig("detector1d", 64, 64))
+    del values["warmup"]
+    assert config.training_config(values) == TrainingConfig("detector1d", 64, 64)
+
+
+# --- wrong keys and types, at every level ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path, where",
+    [
+        ("learning", "params.yaml: no such key: learning"),
+        ("data.folder", "params.yaml: data: no such key: folder"),
+        ("data.standin", "data.standin: no such key: count"),
+        ("crops.sise", "params.yaml: crops: no such key: sise"),
+        ("validation.shares", "params.yaml: validation: no such key: shares"),
+        ("machine.cores", "params.yaml: machine: no such key: cores"),
+        ("training.epoch", "no such key: epoch"),
+        ("models.detector1d.gama", "runs.one: no such key: gama"),
+        ("models.detector3d", "models: no such key: detector3d"),
+        ("runs.one.lenght", "params.yaml: runs.one: no such key: lenght"),
+        ("runs.one.augmentation.blur", "runs.one.augmentation: no such key: blur"),
+        ("training.augmentation.blur", "augmentation: no such key: blur"),
+    ],
+)
+def test_an_unknown_key_fails_by_name_and_says_which_there_are(path, where):
+    text = message(changed(path, {"count": 1} if path == "data.standin" else 1))
+    assert where in text
+    assert "There are: " in text
+
+
+@pytest.mark.parametrize(
+    "path, value, where",
+    [
+        ("training.rate", "1e-4", "runs.one.rate: '1e-4' is str, not float"),
+        ("training.epochs", 2.5, "epochs: 2.5 is float, not int"),
+        ("training.epochs", True, "epochs: True is bool, not int"),
+        ("training.channels", "8", "channels: '8' is str, not int"),
+        ("training.sigma", "wide", "sigma: 'wide' is str, not float"),
+        ("runs.one.model", 3, "runs.one.model: 3 is int, not str"),
+        ("runs.one.length", None, "runs.one.length: None is NoneType, not int"),
+        ("runs.one.seeds", 3, "runs.one.seeds: 3 is no list of whole numbers"),
+        ("runs.one.seeds", [], "runs.one.seeds: [] is no list"),
+        ("runs.one.seeds", [0, "1"], "runs.one.seeds"),
+        ("runs.one.seeds", [0, 0], "names a seed twice"),
+        ("runs.one.augmentation", 3, "runs.one.augmentation: 3 is int, not Augmentation"),
+        ("training.augmentation", None, "augmentation: None is NoneType, not Augmentation"),
+        ("runs.one", 3, "runs.one: expected a mapping, found 3"),
+        ("runs", [1], "runs is no mapping"),
+        ("training", "fast", "training is no mapping"),
+        ("models.detector1d", "fast", "detector1d is no mapping"),
+        ("data", None, "data: expected a mapping, found None"),
+        ("crops", 64, "crops: expected a mapping, found 64"),
+        ("data.standin", 5, "data.standin: 5 is int"),
+        ("machine.jobs", "all", "machine.jobs: 'all' is str, not int"),
+    ],
+)
+def test_a_wrong_type_fails_with_its_place_and_value(path, value, where):
+    assert where in message(changed(path, value))
+
+
+@pytest.mark.parametrize(
+    "path, value, where",
+    [
+        ("runs.one.group", "final", "runs.one: group 'final': there are resolution, search"),
+        ("runs.one.model", "detector3d", "model 'detector3d': there are detector1d, detector2d"),
+        ("runs.one.decoder", "soft", "decoder 'soft': there are argmax, quarter"),
+        ("training.schedule", "cosine", "schedule 'cosine': there are one-cycle, steps, constant"),
+        ("training.precision", "float16", "precision 'float16': there are float32, bfloat16"),
+        ("training.epochs", 0, "epochs is 0; it must be positive"),
+        ("training.rate", -1e-3, "rate is -0.001; it must be positive"),
+        ("training.sigma", 0.0, "sigma is 0.0; it must be positive"),
+        ("training.sigma", 3.0, "sigma is 3.0; it must be in [0, 1)"),
+        ("training.columns", 0, "columns is 0; it must be positive"),
+        ("training.batch", 1, "batch is 1"),
+        ("training.average", 1.0, "average is 1.0; it must be in [0, 1)"),
+        ("training.warmup", 1.5, "warmup is 1.5; it must be in [0, 1)"),
+        ("runs.one.length", 30, "length 30 is no multiple of F/4 = 8"),
+        ("training.depth", 4, "multiple of 64 px"),
+        ("training.columns", 3, "cannot halve 8 positions to 3 columns"),
+        ("validation.share", 1.0, "validation: share is 1.0"),
+        ("crops.context", 1.0, "crops: all must be positive, and context at least scale"),
+        ("data.name", "AFLW", "data: name 'AFLW': there are 300W"),
+        ("flagship", "three", "flagship 'three' is no run with seed 0"),
+        ("runs.a/b", {"model": "detector1d", "length": 32}, "runs.a/b: a run's name is"),
+    ],
+)
+def test_a_value_that_cannot_be_fails_with_its_place_and_the_choices(path, value, where):
+    assert where in message(changed(path, value))
+
+
+def test_a_run_s_name_has_no_dot():
+    raw = copy.deepcopy(RAW)
+    raw["runs"]["gamma0.4"] = raw["runs"]["one"]
+    assert "runs.gamma0.4: a run's name is letters" in message(raw)
+
+
+def test_the_flagship_needs_seed_0():
+    assert "flagship 'one'" in message(changed("runs.one.seeds", [1, 2]))
+
+
+@pytest.mark.parametrize("key", ["profile", "data", "crops", "runs", "flagship"])
+def test_a_missing_section_is_named(key):
+    raw = copy.deepcopy(RAW)
+    del raw[key]
+    assert f"missing: {key}" in message(raw)
+
+
+def test_missing_keys_of_a_section_are_named():
+    assert "data: missing: root, source" in message(changed("data", {"name": "300W"}))
+    assert "runs.one: missing: length, model" in message(changed("runs.one", {"gamma": 0.1}))
+
+
+@pytest.mark.parametrize("raw", [None, [], "text"])
+def test_a_file_that_is_no_mapping_is_refused(raw):
+    assert "expected a mapping" in message(raw)
+
+
+def test_an_unknown_run_is_answered_with_those_there_are():
+    profile = config.parse(RAW, "params.yaml")
+    with pytest.raises(ConfigError, match="tiny has no run 'one'; it has try-s0, one-s0"):
+        profile.run("one")
+
+
+# --- files ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    file = paths.params_file("tiny")
+    file.parent.mkdir(parents=True)
+    return file
+
+
+def test_a_profile_is_loaded_by_its_name(file):
+    file.write_text(yaml.safe_dump(RAW))
+    assert config.load("tiny") == config.parse(RAW, "")
+
+
+def test_an_unknown_profile_is_answered_with_those_there_are():
+    with pytest.raises(ConfigError, match="no profile 'huge'; there are demo, cpu, paper, tiny"):
+        config.load("huge")
+
+
+def test_an_absent_file_is_named(file):
+    with pytest.raises(ConfigError, match="profiles/tiny/params.yaml: No such file"):
+        config.load("tiny")
+
+
+def test_a_file_that_is_no_yaml_is_named_with_the_line(file):
+    file.write_text("profile: tiny\nruns: {a: [1}\n")
+    with pytest.raises(ConfigError, match="profiles/tiny/params.yaml: .*line 2"):
+        config.load("tiny")
+
+
+def test_a_file_under_another_profile_s_name_is_refused(file):
+    file.write_text(yaml.safe_dump({**RAW, "profile": "cpu"}))
+    with pytest.raises(ConfigError, match="profile is 'cpu'; it must be 'tiny'"):
+        config.load("tiny")
+
+
+@pytest.mark.parametrize("name", config.PROFILES)
+def test_every_profile_of_the_project_loads(name):
+    if not paths.params_file(name).exists():
+        pytest.skip(f"{paths.params_file(name)} is not there")
+    assert config.load(name).name == name
