@@ -67,6 +67,13 @@ def report(args):
     print(page.make(_profile(args)))
 
 
+def readme(args):
+    """Writes the README's results from the cpu profile's tables."""
+    from study import readme as results_at_a_glance
+
+    print(results_at_a_glance.update())
+
+
 def bench(args):
     """Times the training loop against the same step on one fixed batch."""
     from study import bench as timing
@@ -99,6 +106,7 @@ def _parser():
     sub.add_argument("--group", help="only the runs of a group: resolution or search")
     sub.add_argument("--again", action="store_true", help="also those that have a record")
     with_profile(add("report", report))
+    add("readme", readme)
     sub = with_profile(add("bench", bench))
     sub.add_argument("what", choices=["train"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")

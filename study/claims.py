@@ -41,7 +41,7 @@ def verdict(published, ours, low, high, standin=False):
     return REPRODUCED if low > 0 else INCONCLUSIVE
 
 
-# --- the table of claims ------------------------------------------------------------------------
+# --- the table of claims -----------------------------------------------------------------------
 
 # claim id -> (comparison of `tables.gains`, subset)
 MEASURED = {
@@ -65,8 +65,7 @@ def table(gains, example):
         id, claim, subset, paper_value, unit, ours, ours_low, ours_high, verdict, data, reason.
     """
     rows = [
-        {**row, **_measured(row["id"], gains, example)}
-        for row in paper.claims().to_dict("records")
+        {**row, **_measured(row["id"], gains, example)} for row in paper.claims().to_dict("records")
     ]
     columns = ["id", "claim", "subset", "paper_value", "unit", "ours", "ours_low", "ours_high"]
     return pd.DataFrame(rows, columns=[*columns, "verdict", "data", "reason"])
@@ -101,7 +100,7 @@ def row_of(gains, comparison, subset, decoder="argmax"):
     return found.iloc[0].to_dict()
 
 
-# --- answers ----------------------------------------------------------------------------------------
+# --- answers -----------------------------------------------------------------------------------
 
 
 def _interval(row, unit=" %"):
@@ -113,9 +112,11 @@ def quadrature(before, floor_before, floor_after):
 
     Args:
         before: the error, rounding included.
-        floor_before, floor_after: rounding alone, before and after; all in one unit.
+        floor_before, floor_after: rounding alone, before and after; all in one unit. Where it
+            alone exceeds the error before, nothing else is left.
     """
-    return math.sqrt(before**2 - floor_before**2 + floor_after**2)
+    rest = max(before**2 - floor_before**2, 0)
+    return math.sqrt(rest + floor_after**2)
 
 
 def rounding_shares(cost, subset, lengths=(256, 768)):
@@ -152,8 +153,16 @@ def rounding(cost):
         f"{explained['centre']:.2f} (to the nearest bin) to {explained['floor']:.2f} (down) of "
         f"the {gain:.2f} points that the paper gains from L=256 to L=768, and "
         f"{explained_all['centre']:.2f} to {explained_all['floor']:.2f} of the {total:.2f} points "
-        "from L=64 to L=768. Whatever is left has another cause."
+        f"from L=64 to L=768{_too_much(explained_all['floor'], total)}. Whatever is left has "
+        "another cause."
     )
+
+
+def _too_much(explained, gain):
+    """Where rounding explains more than there is to explain, what this means."""
+    if explained <= gain:
+        return ""
+    return ": rounding down would cost more than the paper gains, so it did not pay for it in full"
 
 
 def data(counts):

@@ -1,6 +1,7 @@
 """Figures from tidy tables and tensors, their one style, and the one place that writes them.
 
-Functions take `ax=None`, or `axes=None`, an array (rows, columns), and return it; they read no file.
+Functions take `ax=None`, or `axes=None`, an array (rows, columns), and return it. They read no
+file.
 """
 
 import contextlib
@@ -106,7 +107,7 @@ class Picture:
         return self.data
 
 
-# --- Section 3 -------------------------------------------------------------------------------------
+# --- Section 3 ---------------------------------------------------------------------------------
 
 
 def fig1_quantization(size=32, length=8, axes=None):
@@ -116,7 +117,7 @@ def fig1_quantization(size=32, length=8, axes=None):
     """
     axes = _grid(1, 3, WIDTH, 2.75) if axes is None else axes
     point = np.array([0.803, 0.573]) * size
-    for ax, bins in zip(axes[0], (size * 4, length, 3 * size), strict=True):
+    for ax in axes[0]:
         _draw_eye(ax, size)
         ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal", xticks=[], yticks=[])
         ax.grid(False)
@@ -188,8 +189,9 @@ def quantization_floor(cost, subset=None, ax=None):
     for rule, style in (("floor", "-"), ("centre", "--")):
         line = rows[rows["rule"] == rule].sort_values("length")
         label = {"floor": "rounded down (Eq. 3-4)", "centre": "to the nearest bin's centre"}[rule]
-        ax.plot(line["length"], line["nrmse_percent"], style, marker="o", color=BLACK, label=label)
-        ax.fill_between(line["length"], line["low"], line["high"], color=BLACK, alpha=0.12)
+        places = _floats(line["length"])
+        ax.plot(places, line["nrmse_percent"], style, marker="o", color=BLACK, label=label)
+        ax.fill_between(places, line["low"], line["high"], color=BLACK, alpha=0.12)
     published = paper.table1()
     published = published[published["method"].str.startswith("detector-1d")]
     published = published[published["subset"] == "300W com"]
@@ -221,7 +223,7 @@ def _log2(ax, values):
     ax.set_xscale("log", base=2)
     shown = []
     for tick in TICKS:
-        if tick in values and all(max(tick / o, o / tick) >= 1.3 for o in shown):
+        if tick in values and all(max(tick / o, o / tick) >= 1.34 for o in shown):
             shown.append(tick)
     ax.xaxis.set_major_locator(ticker.FixedLocator(shown))
     ax.xaxis.set_major_formatter(ticker.FuncFormatter(_plain))
@@ -232,7 +234,7 @@ def _plain(value, _):
     return f"{value:g}"
 
 
-# --- Table 1 ------------------------------------------------------------------------------------------
+# --- Table 1 -----------------------------------------------------------------------------------
 
 
 def resolution(decoders, cost=None, subset="common", axes=None):
@@ -277,10 +279,20 @@ def _measured(ax, rows, column, model):
 
 
 def _line(ax, rows, column, style, color, label, filled=True):
-    reach = [rows["percent"] - rows["low"], rows["high"] - rows["percent"]]
+    middle, low, high = (_floats(rows[name]) for name in ("percent", "low", "high"))
     face = color if filled else "white"
     options = dict(fmt=style, color=color, markerfacecolor=face, capsize=2.5, label=label)
-    ax.errorbar(rows[column], rows["percent"], yerr=reach, elinewidth=1, **options)
+    ax.errorbar(
+        *(_floats(rows[column]), middle),
+        yerr=[middle - low, high - middle],
+        elinewidth=1,
+        **options,
+    )
+
+
+def _floats(column):
+    """Counts that may be missing, as matplotlib takes them."""
+    return column.to_numpy(dtype=float)
 
 
 def _published(ax, column, model, named):
@@ -298,14 +310,15 @@ def _rounding(ax, cost, rows, column, subset):
     there = subset if subset in set(cost["subset"]) else _main_subset(cost)
     floor = cost[(cost["subset"] == there) & (cost["rule"] == "centre")]
     floor = floor[floor["length"].isin(rows["length"])].sort_values("length")
-    ax.fill_between(floor[column], 0, floor["nrmse_percent"], color=GREY, alpha=0.25, linewidth=0)
+    places = _floats(floor[column])
+    ax.fill_between(places, 0, floor["nrmse_percent"], color=GREY, alpha=0.25, linewidth=0)
     label = "rounding alone, nearest bin"
-    ax.plot(floor[column], floor["nrmse_percent"], color=GREY, linewidth=1, label=label)
+    ax.plot(places, floor["nrmse_percent"], color=GREY, linewidth=1, label=label)
 
 
 def _resolution_titles(axes, rows, subset):
     if rows.empty:
-        axes[0, 0].set_title(f"{named}: nothing recorded yet")
+        axes[0, 0].set_title(f"{subset}: nothing recorded yet")
         return
     row = rows.iloc[0]
     seeds = " to ".join(str(n) for n in sorted({rows["seeds"].min(), rows["seeds"].max()}))
@@ -339,7 +352,7 @@ def cumulative_errors(table, subset="common", ax=None):
     return ax
 
 
-# --- one detector -------------------------------------------------------------------------------------
+# --- one detector ------------------------------------------------------------------------------
 
 
 def detector_history(history, axes=None):
@@ -357,7 +370,7 @@ def detector_history(history, axes=None):
     for ax in axes[0]:
         ax.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
         ax.set_yscale("log")
-        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 4, 5, 7)))
+        ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 4, 5, 6, 7, 8)))
         ax.yaxis.set_minor_locator(ticker.NullLocator())
         ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     axes[0, 1].legend()
@@ -376,7 +389,8 @@ def affinity(table, axes=None):
     ):
         matrix = cells.pivot(index="row", columns="column", values="weight").to_numpy()
         relative = matrix * matrix.shape[1]  # 1 where a row spreads evenly
-        image = ax.imshow(relative, cmap="viridis", interpolation="nearest", vmin=0)
+        scale = dict(vmin=0, vmax=max(2, relative.max()))
+        image = ax.imshow(relative, cmap="viridis", interpolation="nearest", **scale)
         ax.set(xlabel=f"position along {name[0]}", ylabel=f"position along {name[1]}")
         ax.set_title(f"$W^{{{name}}}$, {what}")
         ax.grid(False)

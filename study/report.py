@@ -13,6 +13,8 @@ from study import claims, figures, paper, paths, results, runs, tables
 
 TEMPLATE = "report.html.j2"
 
+LONG = 44  # letters of a cell that may wrap
+
 # What each figure shows, for those who cannot see it.
 ALT = {
     "fig1_quantization": "A drawn eye three times: with a landmark, with the landmark rounded to "
@@ -129,13 +131,15 @@ def _write(path, text):
     path.write_text(text, encoding="utf-8")
 
 
-# --- the page ---------------------------------------------------------------------------------------
+# --- the page ----------------------------------------------------------------------------------
 
 
 def page(found, made):
     """The page as HTML, with every figure inside it."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
+    )
     environment.filters.update(strong=strong, minutes=minutes)
     profile, newest = found.profile, found.newest
     text = environment.get_template(TEMPLATE).render(
@@ -207,7 +211,8 @@ def missing(found, made):
 def _places(rows):
     """Subsets and L/F of some rows of Table 1, in few words."""
     shares = sorted(set(rows["length_over_input"]))
-    return f"{', '.join(dict.fromkeys(rows['subset']))} at L/F {', '.join(f'{s:g}' for s in shares)}"
+    listed = ", ".join(f"{share:g}" for share in shares)
+    return f"{', '.join(dict.fromkeys(rows['subset']))} at L/F {listed}"
 
 
 def looks(found):
@@ -234,7 +239,7 @@ def versions(found):
     return {name: ", ".join(sorted(values)) for name, values in collected.items()}
 
 
-# --- tables as HTML -----------------------------------------------------------------------------------
+# --- tables as HTML ----------------------------------------------------------------------------
 
 
 def number(digits):
@@ -258,31 +263,39 @@ def html_table(table, columns, caption):
         caption: what the table holds.
     """
     rows = [
-        [(form(row[column]), _is_number(row[column])) for column, (_, form) in columns.items()]
+        [(form(row[column]), _kind(row[column])) for column, (_, form) in columns.items()]
         for row in table.to_dict("records")
     ]
     template = jinja2.Environment(autoescape=True).from_string(
-        '<div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}">'
-        "<table><caption>{{ caption }}</caption>"
+        '<p class="caption">{{ caption }}</p>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table>'
         '<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr>'
-        "</thead><tbody>{% for row in rows %}<tr>{% for text, right in row %}"
-        "<td{% if right %} class=n{% endif %}>{{ text }}</td>{% endfor %}</tr>{% endfor %}"
+        "</thead><tbody>{% for row in rows %}<tr>{% for text, kind in row %}"
+        "<td{{ kind }}>{{ text }}</td>{% endfor %}</tr>{% endfor %}"
         "</tbody></table></div>"
     )
     headers = [header for header, _ in columns.values()]
     return markupsafe.Markup(template.render(caption=caption, headers=headers, rows=rows))
 
 
-def _is_number(value):
-    return isinstance(value, markupsafe.Markup) or not isinstance(value, str)
+def _kind(value):
+    """The class of a cell: numbers stand right, long texts wrap."""
+    if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
+        return markupsafe.Markup(" class=n")
+    return markupsafe.Markup(" class=wrap") if len(value) > LONG else ""
 
 
 def interval(mean, low, high):
     """A number with its interval in small print, kept on one line."""
     if pd.isna(mean):
         return ""
-    html = '<span class="one">{} <small>[{}, {}]</small></span>'
+    html = "{} <small>[{}, {}]</small>"
     return markupsafe.Markup(html).format(f"{mean:.2f}", f"{low:.2f}", f"{high:.2f}")
+
+
+def right(value):
+    """A number in percent that stands right in its column like the intervals beside it."""
+    return markupsafe.Markup(number(2)(value))
 
 
 def because(reason):
@@ -304,7 +317,7 @@ def table1_view(table):
             {"method": row["method"], "share": row["length_over_input"], "paper_L": row["length"]},
         )
         short = row["subset"].split()[1]
-        at[f"{short} paper"] = number(2)(row["nrmse_percent"]) or because(row["note"])
+        at[f"{short} paper"] = right(row["nrmse_percent"]) or because(row["note"])
         shown = interval(row["ours_percent"], row["ours_low"], row["ours_high"])
         at[f"{short} ours"] = shown or because(row["reason"])
         if not pd.isna(row["ours_length"]):
@@ -331,13 +344,14 @@ def decoders_view(table, subset="common"):
             if chosen:
                 row |= {"held": best, "rms": line["rms_percent"]}
         rows.append(row)
-    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "seeds", "reason"]
-    return pd.DataFrame(rows, columns=columns)
+    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "seeds"]
+    return pd.DataFrame(rows, columns=[*columns, "reason"])
 
 
 def gains_view(table):
-    """The gains by argmax and by the best decoder, an interval in one cell."""
-    rows = table[table["decoder"].isin(["argmax", tables.BEST])].copy()
+    """The gains by argmax, and by the best decoder where there are some."""
+    best = (table["decoder"] == tables.BEST) & table["decrease_percent"].notna()
+    rows = table[(table["decoder"] == "argmax") | best]
     cells = zip(rows["decrease_percent"], rows["low"], rows["high"], rows["reason"], strict=True)
     return rows.assign(ours=[interval(*cell[:3]) or because(cell[3]) for cell in cells])
 
@@ -345,8 +359,11 @@ def gains_view(table):
 def _shown_tables(found, made):
     """All tables of the page as HTML, by name."""
     data = results.describe(found.newest) if found.newest else "nothing recorded yet"
-    subsets = {f"{short} {whose}": (f"{short}, {whose}", _plain)
-               for short in ("com", "cha", "full") for whose in ("paper", "ours")}
+    subsets = {
+        f"{short} {whose}": (f"{short}, {whose}", _plain)
+        for short in ("com", "cha", "full")
+        for whose in ("paper", "ours")
+    }
     text, whole = general, number(0)
     shown = {
         "table1": html_table(
@@ -431,7 +448,9 @@ def _shown_tables(found, made):
     if made["quantization"] is not None:
         cost = made["quantization"]
         shown["quantization"] = html_table(
-            cost.assign(shown=[interval(*c) for c in cost[["nrmse_percent", "low", "high"]].values]),
+            cost.assign(
+                shown=[interval(*c) for c in cost[["nrmse_percent", "low", "high"]].values]
+            ),
             {
                 **{"subset": ("faces", text), "rule": ("rule", text), "length": ("L", whole)},
                 **{"length_over_input": ("L/F", text), "shown": ("NRMSE, %", _plain)},

@@ -40,9 +40,10 @@ def read(name, profile):
     file = paths.reports(profile) / "tables" / f"{name}.csv"
     if not file.exists():
         return None
-    table = pd.read_csv(file, keep_default_na=False, na_values=[""])
+    kinds = dict.fromkeys(TEXTS, str)
+    table = pd.read_csv(file, dtype=kinds, keep_default_na=False, na_values=[""])
     texts = [column for column in TEXTS if column in table]
-    table = table.assign(**{column: table[column].fillna("").astype(str) for column in texts})
+    table = table.assign(**{column: table[column].fillna("") for column in texts})
     return table.astype({column: "Int64" for column in COUNTS if column in table})
 
 
@@ -57,7 +58,7 @@ def percent(values):
     return tuple(100 * value for value in values)
 
 
-# --- which of the profile's runs fills which row ------------------------------------------------
+# --- which of the profile's runs fills which row -----------------------------------------------
 
 
 def ratio(config):
@@ -97,7 +98,7 @@ def why_empty(found, run, subset):
     return "" if found.faces(subset) else ABSENT
 
 
-# --- Table 1 -------------------------------------------------------------------------------------
+# --- Table 1 -----------------------------------------------------------------------------------
 
 OURS = ("size", "ours_length", "ours_percent", "ours_low", "ours_high", "seeds", "faces")
 
@@ -141,7 +142,7 @@ def _ours(found, row):
     }
 
 
-# --- every system, decoder and subset --------------------------------------------------------------
+# --- every system, decoder and subset ----------------------------------------------------------
 
 
 def decoders(found):
@@ -195,7 +196,7 @@ def best_decoder(found, run):
     return min(scores, key=scores.get)
 
 
-# --- gains -----------------------------------------------------------------------------------------
+# --- gains -------------------------------------------------------------------------------------
 
 # Each compares two systems (model, L/F or L); the paper's two are rows of its Table 1.
 LOWEST, HIGHEST, HALF = 0.25, 3.0, 0.5
@@ -277,7 +278,7 @@ def _gain(found, comparison, decoder, named):
     return row
 
 
-# --- candidates --------------------------------------------------------------------------------------
+# --- candidates --------------------------------------------------------------------------------
 
 
 def tuning(found):
@@ -321,9 +322,16 @@ def _candidate(found, run, others):
 def _varied(settings, others):
     """The settings in which candidates of one model and length differ, e.g. "sigma=0.06"."""
     rivals = [o for o in others if (o.model, o.length) == (settings.model, settings.length)]
-    names = [field.name for field in dataclasses.fields(settings)]
-    differing = [n for n in names if len({repr(getattr(rival, n)) for rival in rivals}) > 1]
-    return ", ".join(f"{name}={getattr(settings, name)}" for name in differing)
+    flat = [_flat(rival) for rival in rivals]
+    mine = _flat(settings)
+    differing = [name for name in mine if len({rival[name] for rival in flat}) > 1]
+    return ", ".join(f"{name}={mine[name]}" for name in differing)
+
+
+def _flat(settings):
+    """All settings by name, those of the augmentation among the others."""
+    values = dataclasses.asdict(settings)
+    return values | values.pop("augmentation")
 
 
 def _is_chosen(settings, profile):
@@ -332,7 +340,7 @@ def _is_chosen(settings, profile):
     return any(dataclasses.replace(run.config, **free) == wanted for run in lines(profile))
 
 
-# --- Section 3: rounding alone -------------------------------------------------------------------------
+# --- Section 3: rounding alone -----------------------------------------------------------------
 
 RULES = ("floor", "centre")
 
@@ -403,7 +411,7 @@ def worked_example():
     return pd.DataFrame(rows)
 
 
-# --- the data and the flagship ---------------------------------------------------------------------------
+# --- the data and the flagship -----------------------------------------------------------------
 
 
 def data(folders, crops, held, label):
@@ -454,15 +462,15 @@ def detector(found, run):
 
 
 def affinity(w_xy, w_yx, face=0):
-    """Affinity matrices (`models.coattention`), mean over channels: of all faces together, and of one.
+    """Affinity matrices (`models.coattention`), mean over channels: of all faces, and of one.
 
     Args:
         w_xy, w_yx: (B, C, positions, positions).
         face: the one.
 
     Returns:
-        matrix ("xy" or "yx"), shown ("mean of B faces" or "one face"), row (the position that asks), column
-        (that answers), weight.
+        matrix ("xy" or "yx"), shown ("mean of B faces" or "one face"), row (the position that
+        asks), column (that answers), weight.
     """
     parts = []
     for name, weights in (("xy", w_xy), ("yx", w_yx)):
@@ -510,7 +518,7 @@ def cumulative(found, limit=0.10, steps=101):
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-# --- the runs themselves ---------------------------------------------------------------------------------
+# --- the runs themselves -----------------------------------------------------------------------
 
 
 def trainings(found):

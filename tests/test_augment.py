@@ -53,9 +53,8 @@ def centroids(images):
     weight = images.double().mean(1)
     px = torch.arange(images.shape[-1], dtype=torch.float64)
     mass = weight.sum((-1, -2))
-    return torch.stack([(weight.sum(-2) * px).sum(-1), (weight.sum(-1) * px).sum(-1)], -1) / (
-        mass[:, None]
-    )
+    first = torch.stack([(weight.sum(-2) * px).sum(-1), (weight.sum(-1) * px).sum(-1)], -1)
+    return first / mass[:, None]
 
 
 def augmented(faces, points, chosen, seed=0, order=ORDER):
@@ -77,9 +76,7 @@ def augmented(faces, points, chosen, seed=0, order=ORDER):
 def test_a_blob_lands_where_its_point_lands(kind):
     count = 24
     points = random_points(count, landmarks=1)
-    images, moved = augmented(
-        blobs(points[:, 0]), points, settings(**GEOMETRY[kind]), order=(0,)
-    )
+    images, moved = augmented(blobs(points[:, 0]), points, settings(**GEOMETRY[kind]), order=(0,))
     inside = ((moved[:, 0] - (SIZE - 1) / 2).abs() < SIZE / 2 - 14).all(-1)  # whole blobs alone
     assert inside.sum() > count / 3
     assert (centroids(images) - moved[:, 0])[inside].abs().max() < 0.03

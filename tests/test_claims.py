@@ -69,6 +69,7 @@ def test_errors_add_in_squares():
     assert claims.quadrature(5, 3, 0) == pytest.approx(4)
     assert claims.quadrature(4, 0, 3) == pytest.approx(5)
     assert claims.quadrature(3.19, 0.7, 0.7) == pytest.approx(3.19)
+    assert claims.quadrature(3, 4, 1) == pytest.approx(1)  # rounding explains all and more
 
 
 def cost(values):

@@ -65,8 +65,9 @@ def test_quantization_error_of_a_batch_has_a_value_a_point():
 
 def test_bins_and_pixels_are_inverse():
     points = random_points(60)
-    torch.testing.assert_close(to_pixels(to_bins(points, 60, 90), 60, 90), points, atol=1e-12,
-                               rtol=0)
+    torch.testing.assert_close(
+        to_pixels(to_bins(points, 60, 90), 60, 90), points, atol=1e-12, rtol=0
+    )
 
 
 def test_crop_edges_are_the_edges_of_the_first_and_the_last_bin():
@@ -159,9 +160,7 @@ def test_round_trip_is_unbiased(length):
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-@given(
-    x=st.floats(-0.5, 59.5), y=st.floats(-0.5, 59.5), length=st.sampled_from([16, 45, 90, 192])
-)
+@given(x=st.floats(-0.5, 59.5), y=st.floats(-0.5, 59.5), length=st.sampled_from([16, 45, 90, 192]))
 @settings(max_examples=25, deadline=None, derandomize=True)
 def test_decoding_commutes_with_mirroring(decoder, x, y, length):
     size, sigma = 60, sigma_of(length)

@@ -20,8 +20,8 @@ def test_nrmse_by_hand():
 def test_rms_error_by_hand():
     truth = torch.zeros(1, 2, 2)
     predicted = torch.tensor([[[3.0, 4.0], [0.0, 1.0]]])
-    expected = math.sqrt((25 + 1) / 2) / 2
-    assert metrics.rms_error(predicted, truth, torch.tensor([2.0])).item() == pytest.approx(expected)
+    error = metrics.rms_error(predicted, truth, torch.tensor([2.0])).item()
+    assert error == pytest.approx(math.sqrt((25 + 1) / 2) / 2)
 
 
 def test_rms_error_is_never_below_nrmse():

@@ -16,7 +16,7 @@ def test_every_decrease_among_the_claims_on_table_1_follows_from_it():
     systems = {"300vw-s1": "300VW S1", "300vw-s2": "300VW S2", "300vw-s3": "300VW S3"}
     for short, subset in systems.items():
         ours = paper.decrease(("tracker-1d", 64), ("tracker-1d", 768), subset)
-        assert ours == pytest.approx(float(claims[f"resolution-{short}"]), abs=0.02)
+        assert ours == pytest.approx(float(claims[f"resolution-{short}"]), abs=0.04)
 
 
 def test_table_1_has_a_row_for_each_method_length_and_subset():

@@ -13,9 +13,9 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def put(profile, id, **arrays):
+def put(profile, run, **arrays):
     """Overwrites the predictions of a run's record."""
-    np.savez_compressed(results.folder(profile, id) / "predictions.npz", **arrays)
+    np.savez_compressed(results.folder(profile, run) / "predictions.npz", **arrays)
 
 
 def test_errors_are_mean_distances_over_landmarks_by_the_normaliser(root):

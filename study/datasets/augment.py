@@ -22,7 +22,7 @@ class Augmentation:
         mirror: probability of mirroring.
         brightness, contrast: additive, multiplicative range on all channels, of full scale 1.
         color: multiplicative range on each channel alone.
-        gray: probability of a gray picture.
+        gray: probability of a picture without its colours; the cast still tones it.
         occlusion: probability of a rectangle of noise over part of the face.
     """
 

@@ -1,0 +1,61 @@
+"""The README's results at a glance, written from a profile's tables and never by hand."""
+
+from study import claims, paths, tables
+
+START = "<!-- results: written by `python -m study readme`, from reports/cpu -->"
+END = "<!-- end of results -->"
+PROFILE = "cpu"
+
+
+def update():
+    """Writes the block between the two marks of README.md anew; returns the file's path."""
+    file = paths.ROOT / "README.md"
+    before, rest = file.read_text().split(START)
+    _, after = rest.split(END)
+    file.write_text(f"{before}{START}\n{block()}\n{END}{after}")
+    return file
+
+
+def block(profile=PROFILE):
+    """The block's text: the answer, Table 1's common rows beside the paper's, and the figure."""
+    folder = paths.reports(profile).relative_to(paths.ROOT).as_posix()
+    gains = tables.read("resolution_gain", profile)
+    decoders = tables.read("resolution_decoders", profile)
+    lines = [
+        claims.resolution(gains, decoders),
+        "",
+        *_rows(tables.read("table1_resolution", profile), decoders),
+        "",
+        f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
+        "",
+        f"All tables, figures, runs and what is missing: [`{folder}/index.html`]({folder}/index.html).",
+    ]
+    return "\n".join(lines)
+
+
+def _rows(table1, decoders):
+    """Markdown rows of Table 1 on 300W common that were measured."""
+    yield "| 300W common, NRMSE % | L/F | the paper, F=256, argmax | ours, argmax | ours, below the bin |"
+    yield "|---|---|---|---|---|"
+    here = table1[(table1["subset"] == "300W com") & table1["ours_percent"].notna()]
+    for row in here.to_dict("records"):
+        kind = "2D" if row["method"] == "detector-2d" else "1D"
+        published = row["note"] if row["note"] == row["note"] else f"{row['nrmse_percent']:.2f}"
+        ours = f"{row['ours_percent']:.2f} ({row['ours_low']:.2f} to {row['ours_high']:.2f})"
+        yield (
+            f"| {kind}, L={row['ours_length']:.0f}, {row['seeds']:.0f} seeds "
+            f"| {row['length_over_input']:g} | {published} | {ours} "
+            f"| {_below_the_bin(decoders, row)} |"
+        )
+
+
+def _below_the_bin(decoders, row):
+    """The decoder that is best on validation, and what it scores."""
+    model = row["method"].replace("-", "")
+    there = decoders[
+        (decoders["model"] == model)
+        & (decoders["length"] == row["ours_length"])
+        & (decoders["subset"] == "common")
+    ].dropna(subset=["percent"])
+    best = there.loc[there["validation_percent"].idxmin()]
+    return f"{best['percent']:.2f} ({best['decoder']})"

@@ -1,0 +1,182 @@
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+import torch
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from study import figures, paper, paths, results, tables
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def found(root):
+    profile = synthetic.profile()
+    synthetic.write_all(profile)
+    return results.load(profile)
+
+
+def cost():
+    points = torch.rand(6, 68, 2, dtype=torch.float64) * 60
+    return tables.quantization(points, np.array(["common"] * 6), 64, [16, 64, 192], "300W")
+
+
+def lines(ax, label):
+    return [line for line in ax.get_lines() if line.get_label().startswith(label)]
+
+
+def test_the_same_figure_gives_the_same_bytes(root):
+    for profile in ("cpu", "demo"):
+        figures.save(figures.quantization_floor(cost()), "floor", profile)
+        torch.manual_seed(0)
+    torch.manual_seed(0)
+    figures.save(figures.quantization_floor(cost()), "floor", "tiny")
+    for kind in ("png", "svg"):
+        read = [(figures.folder(p) / f"floor.{kind}").read_bytes() for p in ("demo", "tiny")]
+        assert read[0] == read[1]
+
+
+def test_a_saved_figure_carries_neither_date_nor_version(root):
+    figures.save(figures.fig1_quantization(), "fig1", "cpu")
+    svg = (figures.folder("cpu") / "fig1.svg").read_text()
+    assert "<dc:date>" not in svg
+    assert "Software" not in Image.open(figures.folder("cpu") / "fig1.png").info
+
+
+def test_a_figure_with_faces_never_goes_to_the_reports(root):
+    images = torch.rand(3, 3, 16, 16)
+    sheet = figures.contact_sheet(images, torch.rand(3, 68, 2) * 15)
+    figures.save(sheet, "sheet", "cpu", faces=True)
+    assert (paths.build("cpu") / "figures" / "sheet.png").exists()
+    assert not paths.reports("cpu").exists()
+
+
+def test_a_saved_figure_is_shown_by_a_notebook(root):
+    shown = figures.save(figures.fig1_quantization(), "fig1", "cpu")
+    assert Image.open(io.BytesIO(shown._repr_png_())).format == "PNG"
+
+
+def test_resolution_draws_ours_and_the_papers_at_their_places(found):
+    axes = figures.resolution(tables.decoders(found), cost())
+    left, right = axes[0]
+    published = paper.table1().query("method == 'detector-1d' and subset == '300W com'")
+    theirs = lines(left, "the paper's 1D")[0]
+    np.testing.assert_allclose(theirs.get_xdata(), published["length_over_input"])
+    np.testing.assert_allclose(theirs.get_ydata(), published["nrmse_percent"])
+    theirs = lines(right, "the paper's 1D")[0]
+    np.testing.assert_allclose(theirs.get_xdata(), published["length"])
+    legend = [container.get_label() for container in left.containers]
+    assert legend[0] == "1D, argmax" and legend[1].startswith("1D, best on validation (")
+    drawn = left.containers[0].lines[0]
+    np.testing.assert_allclose(drawn.get_xdata(), [0.25, 1, 3])
+    errors = found.by_seed("detector1d_L16", "argmax", "common")
+    assert drawn.get_ydata()[0] == pytest.approx(100 * errors.mean())
+
+
+def test_resolution_draws_rounding_only_at_measured_lengths(found):
+    axes = figures.resolution(tables.decoders(found), cost())
+    floor = lines(axes[0, 1], "rounding alone")[0]
+    assert list(floor.get_xdata()) == [16, 64, 192]
+    assert (np.diff(floor.get_ydata()) < 0).all()
+
+
+def test_resolution_without_any_record_shows_the_paper_and_says_so(root):
+    empty = results.load(synthetic.profile())
+    axes = figures.resolution(tables.decoders(empty), cost())
+    assert "nothing recorded yet" in axes[0, 0].get_title(loc="left")
+    assert lines(axes[0, 0], "the paper's 2D")
+
+
+def test_a_saved_table_draws_like_the_table_that_was_saved(found):
+    decoded = tables.decoders(found)
+    saved = tables.save(decoded, "resolution_decoders", "cpu")
+    axes = [figures.resolution(table) for table in (decoded, saved)]
+    drawn = [ax[0, 0].containers[0].lines[0].get_ydata() for ax in axes]
+    np.testing.assert_allclose(drawn[0], drawn[1], rtol=1e-5)
+
+
+def test_the_floor_figure_draws_both_rules_and_the_paper():
+    table = cost()
+    ax = figures.quantization_floor(table)
+    down = lines(ax, "rounded down")[0]
+    expected = table[table["rule"] == "floor"]["nrmse_percent"]
+    np.testing.assert_allclose(down.get_ydata(), expected)
+    assert lines(ax, "to the nearest") and lines(ax, "the paper's")
+    assert ax.get_xlabel() and "%" in ax.get_ylabel()
+
+
+def test_figures_draw_into_given_axes():
+    ax = figures._grid(1, 1, 4, 3)[0, 0]
+    assert figures.quantization_floor(cost(), ax=ax) is ax
+
+
+def test_the_rounded_landmark_of_fig_1_is_what_eq_4_gives_back():
+    axes = figures.fig1_quantization(size=32, length=8)
+    point = np.array([0.803, 0.573]) * 32
+    marker = lines(axes[0, 1], "what Eq. 4 gives back")[0]
+    np.testing.assert_allclose(marker.get_xydata()[0], np.floor(point / 4) * 4)
+    error = np.linalg.norm(point - np.floor(point / 4) * 4)
+    assert f"{error:.2f} px" in axes[0, 1].get_title(loc="left")
+
+
+def test_cumulative_errors_draw_a_line_a_system(found):
+    ax = figures.cumulative_errors(tables.cumulative(found))
+    assert len(ax.get_lines()) == 4
+    assert {to_hex(line.get_color()) for line in lines(ax, "2D")} == {figures.VERMILION.lower()}
+
+
+def test_history_draws_a_line_a_seed(found):
+    axes = figures.detector_history(tables.histories(found, "detector1d_L192"))
+    assert len(axes[0, 0].get_lines()) == len(axes[0, 1].get_lines()) == 2
+
+
+def test_affinities_are_drawn_relative_to_even_rows():
+    even = torch.full((2, 3, 4, 5), 1 / 5)
+    table = tables.affinity(even, torch.full((2, 3, 5, 4), 1 / 4))
+    axes = figures.affinity(table)
+    for ax in axes.flat:
+        np.testing.assert_allclose(ax.get_images()[0].get_array(), 1, rtol=1e-6)
+    assert axes[0, 0].get_images()[0].get_array().shape == (4, 5)
+    assert axes[0, 0].get_ylabel() == "position along y"  # rows of W^xy are along y
+
+
+def test_heatmaps_are_drawn_over_px_with_the_true_places():
+    h = torch.rand(68, 24)
+    points = torch.arange(136, dtype=torch.float64).reshape(68, 2) / 10
+    names = [f"landmark {n}" for n in range(68)]
+    axes = figures.marginal_heatmaps(h, h, points, 16, [3, 5], names)
+    line, truth = axes[1, 0].get_lines()[:2]
+    np.testing.assert_allclose(line.get_xdata()[[0, -1]], [1 / 3 - 0.5, 16 - 1 / 3 - 0.5])
+    assert truth.get_xdata()[0] == pytest.approx(points[3, 1].item())
+
+
+def test_a_contact_sheet_shows_each_face_with_its_points_and_no_more():
+    images = np.zeros((4, 3, 16, 16), dtype=np.uint8)
+    points = np.full((4, 68, 2), 3.0)
+    axes = figures.contact_sheet(images, points, points + 1, titles=list("abcd"), columns=3)
+    assert axes.shape == (2, 3)
+    assert [len(ax.get_images()) for ax in axes.flat] == [1, 1, 1, 1, 0, 0]
+    assert axes[1, 0].get_lines()[1].get_xdata()[0] == 4.0
+    assert axes[1, 0].get_title(loc="left") == "d"
+
+
+def test_a_picture_for_the_page_is_no_wider_than_asked():
+    out = io.BytesIO()
+    Image.fromarray(np.zeros((40, 90, 3), dtype=np.uint8)).save(out, "PNG")
+    small = Image.open(io.BytesIO(figures.shrink(out.getvalue(), 30)))
+    assert (small.size, small.format) == ((30, 13), "JPEG")
+
+
+def test_colours_are_distinct_and_written_as_hex():
+    assert len(set(figures.SERIES)) == len(figures.SERIES)
+    assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in figures.SERIES)
+    assert isinstance(cost(), pd.DataFrame)
