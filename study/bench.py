@@ -6,7 +6,7 @@ import time
 import torch
 
 from study import device as devices
-from study import paths, runs, training
+from study import runs, training
 
 
 def _rate(step, batch, seconds):
@@ -23,9 +23,11 @@ def _rate(step, batch, seconds):
 
 
 def _endless(faces, config):
-    full = (pair for epoch in itertools.count() for pair in training.batches(
-        faces, config, training.epoch_generator(0, epoch)))  # fmt: skip
-    return (pair for pair in full if len(pair[0]) == config.batch)
+    """Full augmented batches, epoch after epoch."""
+    for epoch in itertools.count():
+        for batch in training.batches(faces, config, training.epoch_generator(0, epoch)):
+            if len(batch[0]) == config.batch:
+                yield batch
 
 
 def train(profile, seconds=20.0, rounds=4):
@@ -43,12 +45,7 @@ def train(profile, seconds=20.0, rounds=4):
     Raises:
         runs.RunError: no crops here.
     """
-    crops = runs.open_crops(profile)
-    if crops is None:
-        raise runs.RunError(
-            f"no crops in {paths.crops(profile.name, profile.data.name)}: run `python -m study prepare "
-            f"--profile {profile.name}` first"
-        )
+    crops = runs.require_crops(profile)
     config = profile.run(f"{profile.flagship}-s0").config
     faces = runs.faces_of(profile, crops, runs.split(profile, crops)[0])
     device = devices.choose(config.precision)

@@ -7,7 +7,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def params_file(profile):
     """The parameters of a profile: `params.yaml` at the root for the demo, else its folder's."""
-    return ROOT / "params.yaml" if profile == "demo" else ROOT / "profiles" / profile / "params.yaml"
+    folder = ROOT if profile == "demo" else ROOT / "profiles" / profile
+    return folder / "params.yaml"
 
 
 def reports(profile):

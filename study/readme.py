@@ -28,14 +28,14 @@ def block(profile=PROFILE):
         "",
         f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
         "",
-        f"All tables, figures, runs and what is missing: [`{folder}/index.html`]({folder}/index.html).",
+        f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
     ]
     return "\n".join(lines)
 
 
 def _rows(table1, decoders):
     """Markdown rows of Table 1 on 300W common that were measured."""
-    yield "| 300W common, NRMSE % | L/F | the paper, F=256, argmax | ours, argmax | ours, below the bin |"
+    yield "| 300W common, NRMSE % | L/F | the paper, F=256 | ours, argmax | ours, below the bin |"
     yield "|---|---|---|---|---|"
     here = table1[(table1["subset"] == "300W com") & table1["ours_percent"].notna()]
     for row in here.to_dict("records"):

@@ -77,8 +77,9 @@ def require_crops(profile):
     """
     crops = open_crops(profile)
     if crops is None:
+        where = paths.crops(profile.name, profile.data.name).relative_to(paths.ROOT)
         raise RunError(
-            f"{paths.crops(profile.name, profile.data.name).relative_to(paths.ROOT)} holds no crops of this profile: "
+            f"{where} holds no crops of this profile: "
             f"run `python -m study prepare --profile {profile.name}` first"
         )
     return crops
@@ -399,9 +400,8 @@ def _end_with(parent):
     os._exit(1)
 
 
-def _train_in_worker(profile_name, id):
-    profile = configs.load(profile_name)
-    train(profile, profile.run(id), _report)
+def _train_in_worker(profile, run):
+    train(profile, run, _report)
 
 
 def ensure(profile, selected=None, report=print):
@@ -437,7 +437,7 @@ def _ensure_in_workers(profile, todo, jobs, report):
     start = (queue, profile.machine.threads, os.getpid())
     pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=start)
     try:
-        futures = [pool.submit(_train_in_worker, profile.name, run.id) for run in todo]
+        futures = [pool.submit(_train_in_worker, profile, run) for run in todo]
         for future in as_completed(futures):
             future.result()
     except BrokenProcessPool:
