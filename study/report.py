@@ -343,9 +343,10 @@ def decoders_view(table, subset="common"):
             row[line["decoder"]] = markupsafe.Markup(html).format(text)
             if chosen:
                 row |= {"held": best, "rms": line["rms_percent"]}
+                row |= {"pupil": line["pupil_percent"]}
         rows.append(row)
-    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "seeds"]
-    return pd.DataFrame(rows, columns=[*columns, "reason"])
+    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "pupil"]
+    return pd.DataFrame(rows, columns=[*columns, "seeds", "reason"])
 
 
 def gains_view(table):
@@ -392,6 +393,7 @@ def _shown_tables(found, made):
                 "sigma": ("σ, bins", number(2)),
                 **{decoder: (decoder, _plain) for decoder in tables.DECODERS},
                 **{"held": ("validation", number(2)), "rms": ("RMS", number(2))},
+                "pupil": ("over pupils", number(2)),
                 **{"seeds": ("seeds", whole), "reason": ("", text)},
             },
             f"NRMSE (%) on common test faces by decoder; {data}",

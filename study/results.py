@@ -18,7 +18,12 @@ from study.datasets import augment
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}
 PARTS["full"] = PARTS["common"] + PARTS["challenging"]  # test subset -> its parts
-MEASURES = {"nrmse": metrics.nrmse, "rms": metrics.rms_error}
+# measure -> error and the array of predictions.npz that it divides by
+MEASURES = {
+    "nrmse": (metrics.nrmse, "normalizer"),
+    "rms": (metrics.rms_error, "normalizer"),
+    "pupil": (metrics.nrmse, "interpupil"),
+}
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,17 @@ class Results:
             id: of a recorded run of the group "resolution".
             decoder: a recorded decoder.
             subset: "common", "challenging" or "full".
-            measure: "nrmse" or "rms".
+            measure: "nrmse", "rms" (root of the mean square) or "pupil" (over the distance of the
+                eyes' centres).
         """
         arrays = predictions(folder(self.profile, id))
         rows = _rows(arrays, subset)
         own = self.records[id]["config"]["decoder"]
         key = "residual" if decoder == own else f"residual_{decoder}"
         residual = torch.from_numpy(arrays[key][rows].astype(np.float64))
-        normalizer = torch.from_numpy(arrays["normalizer"][rows])
-        return MEASURES[measure](residual, torch.zeros_like(residual), normalizer).numpy()
+        error, divisor = MEASURES[measure]
+        normalizer = torch.from_numpy(arrays[divisor][rows])
+        return error(residual, torch.zeros_like(residual), normalizer).numpy()
 
     def by_seed(self, name, decoder, subset, measure="nrmse"):
         """Errors of all recorded seeds of a name on the same faces: (S, B) fractions.

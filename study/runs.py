@@ -234,6 +234,7 @@ def _score_test(profile, run, crops, model, device):
         "id": crops.table["id"].to_numpy(dtype=str)[rows],
         "subset": crops.table["subset"].to_numpy(dtype=str)[rows],
         "normalizer": metrics.interocular(truth).numpy(),
+        "interpupil": metrics.interpupil(truth).numpy(),
     }
     for name, points in predicted.items():
         key = "residual" if name == run.config.decoder else f"residual_{name}"

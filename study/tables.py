@@ -151,7 +151,8 @@ def decoders(found):
     Returns:
         name, model, size (F), length (L), length_over_input, gamma, sigma_bins, decoder,
         validation_percent (mean over seeds), subset, percent with 95 % interval low, high,
-        rms_percent (root of the mean square over landmarks), seeds, faces, data, reason.
+        rms_percent (root of the mean square over landmarks), pupil_percent (over the distance
+        of the eyes' centres), seeds, faces, data, reason.
     """
     subsets = [subset for subset in results.PARTS if found.faces(subset)] or ["common"]
     rows = []
@@ -160,7 +161,8 @@ def decoders(found):
             rows += [_decoded(found, run, decoder, subset) for subset in subsets]
     columns = ["name", "model", "size", "length", "length_over_input", "gamma"]
     columns += ["sigma_bins", "decoder"]
-    columns += ["validation_percent", "subset", "percent", "low", "high", "rms_percent"]
+    columns += ["validation_percent", "subset", "percent", "low", "high"]
+    columns += ["rms_percent", "pupil_percent"]
     columns += ["seeds", "faces", "data", "reason"]
     return _tidy(rows, columns)
 
@@ -184,7 +186,9 @@ def _decoded(found, run, decoder, subset):
     errors = found.by_seed(run.name, decoder, subset)
     mean, low, high = percent(metrics.bootstrap_mean(errors))
     row |= {"percent": mean, "low": low, "high": high}
-    row["rms_percent"] = 100 * found.by_seed(run.name, decoder, subset, "rms").mean()
+    for measure in ("rms", "pupil"):
+        errors_so = found.by_seed(run.name, decoder, subset, measure)
+        row[f"{measure}_percent"] = 100 * errors_so.mean()
     row["validation_percent"] = 100 * found.validation(run.name)[decoder]
     row |= {"seeds": errors.shape[0], "faces": errors.shape[1]}
     return row | {"data": results.describe(found.first(run.name))}

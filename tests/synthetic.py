@@ -87,6 +87,7 @@ def _predictions(run, errors, faces):
     size = normalizer * hard * own * np.random.default_rng(7).uniform(0.6, 1.4, len(ids))
     vectors = size[:, None, None] * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
     arrays = {"id": ids[order], "subset": subset[order], "normalizer": normalizer[order]}
+    arrays["interpupil"] = 0.7 * arrays["normalizer"]
     for name, error in errors.items():
         key = "residual" if name == run.config.decoder else f"residual_{name}"
         arrays[key] = (error * vectors[order]).astype(np.float16)

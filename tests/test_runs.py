@@ -147,7 +147,7 @@ def test_predictions_hold_a_residual_of_every_decoder_for_every_test_face(profil
     for id in ("one-s0", "two-s0"):
         arrays = np.load(runs.folder(profile, profile.run(id)) / "predictions.npz")
         others = {f"residual_{name}" for name in training.decoders_of(profile.run(id).config)[1:]}
-        assert set(arrays) == {"id", "subset", "normalizer", "residual"} | others
+        assert set(arrays) == {"id", "subset", "normalizer", "interpupil", "residual"} | others
         assert sorted(arrays["subset"]) == ["challenging"] * 3 + ["common"] * 2
         assert arrays["normalizer"].dtype == np.float64
         for name in {"residual"} | others:
