@@ -6,9 +6,11 @@ file.
 
 import contextlib
 import io
+import itertools
 
 import matplotlib
 import numpy as np
+import seaborn
 from matplotlib import ticker
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon, Rectangle
@@ -362,9 +364,11 @@ def detector_history(history, axes=None):
         history: `tables.histories`.
     """
     axes = _grid(1, 2, WIDTH, 2.9) if axes is None else axes
-    for color, (name, rows) in zip(SERIES, history.groupby("run"), strict=False):
-        axes[0, 0].plot(rows["epoch"], rows["loss"], color=color, label=name)
-        axes[0, 1].plot(rows["epoch"], rows["validation_percent"], color=color, label=name)
+    palette = dict(zip(history["run"].unique(), itertools.cycle(SERIES), strict=False))
+    for ax, column in zip(axes[0], ("loss", "validation_percent"), strict=True):
+        seaborn.lineplot(history, x="epoch", y=column, hue="run", palette=palette, ax=ax)
+        ax.set_ylabel("")
+        ax.get_legend().remove()
     axes[0, 0].set(xlabel="epoch", title="training loss (Eq. 11), mean over the epoch")
     axes[0, 1].set(xlabel="epoch", title="NRMSE (%) on held-out training faces")
     for ax in axes[0]:

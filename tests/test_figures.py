@@ -136,7 +136,8 @@ def test_cumulative_errors_draw_a_line_a_system(found):
 
 def test_history_draws_a_line_a_seed(found):
     axes = figures.detector_history(tables.histories(found, "detector1d_L192"))
-    assert len(axes[0, 0].get_lines()) == len(axes[0, 1].get_lines()) == 2
+    for ax in axes[0]:
+        assert sum(len(line.get_xdata()) > 0 for line in ax.get_lines()) == 2
 
 
 def test_affinities_are_drawn_relative_to_even_rows():
