@@ -31,6 +31,7 @@ help: ## list these targets
 install: $(INSTALLED) ## make .venv and install what is missing
 
 repro: $(INSTALLED) ## run the study: every stage that is not up to date
+	@$(PYTHON) -m study.ready $(PROFILE)
 	@$(PYTHON) -m dvc repro $(PIPELINE)
 	@echo "Report: reports/$(PROFILE)/index.html"
 

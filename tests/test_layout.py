@@ -23,7 +23,7 @@ LAYERS = (
     {"runs"},
     {"prepare", "results"},
     {"tables", "figures", "claims"},
-    {"report", "readme", "notebook", "bench", "__main__"},
+    {"report", "readme", "ready", "notebook", "bench", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}

@@ -6,6 +6,7 @@ import torch
 from study.models import MODELS, Backbone, CoAttention, Detector1D, Detector2D
 from study.models.coattention import affinity, fuse
 from study.models.detector import AxisEncoder, deconvolution_stride
+from study.models.hourglass import deepest
 
 B, N = 3, 5
 LENGTHS = [16, 32, 64, 96, 128, 160, 192, 384, 768]  # at F = 64: the seven L/F, and 6 and 12
@@ -418,3 +419,8 @@ def test_images_that_the_backbone_cannot_halve_are_refused(shape):
 def test_images_of_another_size_than_the_model_s_are_refused(name):
     with pytest.raises(ValueError, match="128 x 128 px.*64"):
         every_tiny_model()[name]()(torch.zeros(2, 3, 128, 128))
+
+
+@pytest.mark.parametrize("size, depth", [(256, 4), (64, 4), (128, 4), (96, 3), (32, 3), (16, 2)])
+def test_a_backbone_is_as_deep_as_the_crop_allows_and_never_deeper_than_fan(size, depth):
+    assert deepest(size) == depth

@@ -3,7 +3,7 @@
 from torch import nn
 
 from study.models.coattention import CoAttention
-from study.models.hourglass import Backbone
+from study.models.hourglass import Backbone, deepest
 
 
 def deconvolution_stride(size, length):
@@ -102,7 +102,7 @@ class Detector1D(nn.Module):
         size: F, side of the face crop, in px.
         length: L, bins along each axis; a multiple of F/4.
         gamma: weight of the attentive feature (Eq. 10); 0 is no co-attention.
-        channels, stacks, depth: of the backbone.
+        channels, stacks, depth: of the backbone; depth None is FAN's 4, or what F allows.
         width: channels of D^x and D^y, the output of CNN1.
         columns: compressed size that CNN1 leaves of the other axis.
         hidden: channels of CNN2.
@@ -119,13 +119,14 @@ class Detector1D(nn.Module):
         gamma,
         channels,
         stacks,
-        depth=4,
+        depth=None,
         width=64,
         columns=4,
         hidden=128,
     ):
         super().__init__()
         self.size, self.length = size, length
+        depth = deepest(size) if depth is None else depth
         self.backbone = Backbone(channels=channels, stacks=stacks, depth=depth)
         encoder = dict(channels=channels, width=width, rest=size // 4, columns=columns)
         decoder = dict(
@@ -166,11 +167,12 @@ class Detector2D(nn.Module):
     """
 
     def __init__(
-        self, *, landmarks, size, length, channels, stacks, depth=4, width=64, hidden=128
+        self, *, landmarks, size, length, channels, stacks, depth=None, width=64, hidden=128
     ):
         super().__init__()
         self.size, self.length = size, length
         stride = deconvolution_stride(size, length)
+        depth = deepest(size) if depth is None else depth
         self.backbone = Backbone(channels=channels, stacks=stacks, depth=depth)
         self.head = nn.Sequential(
             _conv_norm_relu(channels, width),

@@ -72,6 +72,11 @@ class Stack(nn.Module):
         return self.end(self.block(self.hourglass(x)))
 
 
+def deepest(size):
+    """The most halvings, FAN's 4 at most, that a face crop of F px allows after the stem's two."""
+    return max((depth for depth in range(1, 5) if size % (4 * 2**depth) == 0), default=1)
+
+
 def require_size(height, width, depth):
     """Raises a ValueError where images cannot be halved `depth` times after the stem's two."""
     multiple = 4 * 2**depth
