@@ -43,7 +43,7 @@ def prepare_data(args):
 
 
 def train(args):
-    """Trains runs of a profile that have no record, one after another; goes on where it was."""
+    """Trains runs that have no record, several at once if the profile says so; goes on."""
     from study import config, runs
 
     profile = _profile(args)

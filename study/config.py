@@ -94,11 +94,13 @@ class TrainingConfig:
 
     def _require_shapes(self):
         """Sizes that no model can have fail here, not when the training starts."""
+        if self.channels % 4 or max(self.channels // 2, 32) % 4:
+            raise ConfigError(f"channels is {self.channels}; FAN's block splits it in quarters, "
+                              "and its half in quarters too")
         try:
             require_size(self.size, self.size, self.depth)
             deconvolution_stride(self.size, self.length)
-            if self.model == "detector1d":
-                halvings(self.size // 4, self.columns)
+            halvings(self.size // 4, self.columns)
         except ValueError as error:
             raise ConfigError(str(error)) from None
 
@@ -369,8 +371,9 @@ def parse(raw, where):
         runs=_runs(raw, crops.size, where),
         flagship=raw["flagship"],
     )
-    if f"{profile.flagship}-s0" not in {run.id for run in profile.runs}:
-        raise ConfigError(f"{where}: flagship {profile.flagship!r} is no run with seed 0")
+    shown = [run for run in profile.runs if run.id == f"{profile.flagship}-s0"]
+    if not shown or shown[0].config.model != "detector1d":
+        raise ConfigError(f"{where}: flagship {profile.flagship!r} is no detector1d with seed 0")
     return profile
 
 

@@ -12,7 +12,7 @@ class Device:
     """Where a training or a prediction computes.
 
     Attributes:
-        kind: "cuda", "mps" or "cpu".
+        kind: "cuda" or "cpu".
         precision: "float32" or "bfloat16".
     """
 

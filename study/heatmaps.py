@@ -16,7 +16,7 @@ def quantize(points, size, length):
     """Points after the paper's rounding down to a bin and back (Eq. 3, 4).
 
     Args:
-        points: (..., 2) px of the crop, in the paper's own convention: a crop spans [0, F).
+        points: (..., 2) px of the crop, taken as the paper has them: a crop spans [0, F).
         size: F, side of the crop, in px.
         length: L, number of bins along each axis.
 
@@ -72,7 +72,7 @@ def marginal_targets(points, size, length, sigma):
         h_x, h_y: each (..., N, L), with peak 1 at the landmark.
 
     Differs from the paper: scaled to peak 1, where a marginal of a density sums to 1 and would
-    peak near 0.06 at L = 768.
+    peak at 1 / (sigma * sqrt(2 pi)): 0.015 for sigma = 27 bins at L = 768.
     """
     center = to_bins(points, size, length)
     return _gaussian(center[..., 0], length, sigma), _gaussian(center[..., 1], length, sigma)

@@ -40,7 +40,7 @@ def _rows(table1, decoders):
     here = table1[(table1["subset"] == "300W com") & table1["ours_percent"].notna()]
     for row in here.to_dict("records"):
         kind = "2D" if row["method"] == "detector-2d" else "1D"
-        published = row["note"] if row["note"] == row["note"] else f"{row['nrmse_percent']:.2f}"
+        published = row["note"] or f"{row['nrmse_percent']:.2f}"
         ours = f"{row['ours_percent']:.2f} ({row['ours_low']:.2f} to {row['ours_high']:.2f})"
         yield (
             f"| {kind}, L={row['ours_length']:.0f}, {row['seeds']:.0f} seeds "

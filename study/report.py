@@ -203,7 +203,7 @@ def missing(found, made):
         lines.append(("the cost of rounding", "no data on this machine, and no table of it here"))
     lines += [
         (f"the record {name}", "not listed in the profile, so nothing reads it")
-        for name in runs.prune(found.profile)
+        for name in runs.unlisted(found.profile)
     ]
     return lines
 

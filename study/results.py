@@ -6,14 +6,13 @@ metric can be changed without a new training; neither data nor weights are neede
 """
 
 import functools
-import json
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
 
-from study import landmarks, metrics, paths, runs, training
+from study import datasets, metrics, paths, runs, training
 from study.datasets import augment
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}
@@ -193,12 +192,6 @@ def describe(record):
     return f"{data['label']}, {trained} of {data['official_train']:,} images, F={size}"
 
 
-def reports_json(profile, name):
-    """A JSON file of a profile's reports as a dict; empty where there is none."""
-    file = paths.reports(profile.name) / name
-    return json.loads(file.read_text()) if file.exists() else {}
-
-
 def truth(profile, crops):
     """True landmarks of all faces at hand, in px of the F-pixel crop.
 
@@ -265,4 +258,4 @@ def outputs(profile, run, crops, rows):
 
 def scheme(profile):
     """The landmark scheme of a profile's dataset."""
-    return landmarks.SCHEMES[runs.SCHEME[profile.data.name]]
+    return datasets.reader(profile.data.name).SCHEME

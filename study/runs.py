@@ -1,7 +1,10 @@
 """Runs: a configuration becomes a record in git, once; what is recorded is not trained again.
 
-A record is `reports/<profile>/runs/<run>/` with run.json, history.csv and predictions.npz.
-Weights and checkpoints are a cache under `build/<profile>/`.
+A record is `reports/<profile>/runs/<run>/` with run.json, history.csv and, but for candidates,
+predictions.npz: id and subset (B,) of the test faces; normalizer and interpupil (B,), the distances
+of the outer eye corners and of the eyes' centres; residual (B, N, 2), predicted minus true point by
+the run's own decoder, and residual_<decoder> by the others; all in px of the image file. Weights
+and checkpoints are a cache under `build/<profile>/`.
 """
 
 import contextlib
@@ -26,12 +29,9 @@ import numpy as np
 import torch
 
 from study import config as configs
+from study import datasets, metrics, paths, training
 from study import device as devices
-from study import landmarks, metrics, paths, training
 from study.datasets import crops as crop_cache
-
-OFFICIAL_TRAIN = {"300W": 3148}
-SCHEME = {"300W": "ibug68"}
 
 
 class RunError(RuntimeError):
@@ -100,7 +100,7 @@ def faces_of(profile, crops, rows):
         pictures=pictures,
         points=torch.from_numpy(np.ascontiguousarray(crops.points[rows])),
         share=profile.crops.scale / profile.crops.context,
-        order=landmarks.SCHEMES[SCHEME[profile.data.name]].mirror,
+        order=datasets.reader(profile.data.name).SCHEME.mirror,
     )
 
 
@@ -117,6 +117,8 @@ def describe_data(profile, crops):
     """What a run was trained and measured on, for its record."""
     train, held, test = split(profile, crops)
     subsets = crops.table["subset"][test]
+    reader = datasets.reader(profile.data.name)
+    tested = dict.fromkeys(f.subset for f in reader.FOLDERS if f.split == "test")
     return {
         "name": profile.data.name,
         "label": profile.data.label,
@@ -124,8 +126,8 @@ def describe_data(profile, crops):
         "fingerprint": fingerprint(profile, crops),
         "train": int(train.sum()),
         "validation": int(held.sum()),
-        "official_train": OFFICIAL_TRAIN[profile.data.name],
-        "test": {name: int((subsets == name).sum()) for name in ("common", "challenging")},
+        "official_train": sum(f.official for f in reader.FOLDERS if f.split == "train"),
+        "test": {name: int((subsets == name).sum()) for name in tested},
     }
 
 
@@ -171,6 +173,8 @@ def why_not_recorded(profile, run, data=None):
         return "another configuration"
     if record["recipe"] != training.RECIPES[run.config.model]:
         return "another recipe"
+    if run.group == "resolution" and not (folder(profile, run) / "predictions.npz").exists():
+        return "its predictions are missing"
     if record["group"] != run.group and run.group == "resolution":
         return "recorded as a candidate, without predictions"
     if data is not None and record["data"]["fingerprint"] != data:
@@ -365,7 +369,7 @@ def load_model(profile, run):
             f"no weights in {file.relative_to(paths.ROOT)}: they are not kept in git; "
             f"`python -m study train --profile {profile.name} --again {run.id}` makes them"
         )
-    scheme = landmarks.SCHEMES[SCHEME[profile.data.name]]
+    scheme = datasets.reader(profile.data.name).SCHEME
     model = training.build_model(run.config, scheme.count)
     model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     return model.eval()
@@ -457,7 +461,7 @@ def _print_from(queue, report):
         sys.stdout.flush()
 
 
-def prune(profile):
+def unlisted(profile):
     """Names of recorded runs that the profile no longer lists: left on disk, read by nothing."""
     root = paths.runs(profile.name)
     known = {run.id for run in profile.runs}

@@ -55,9 +55,9 @@ class State:
 
 def build_model(config, landmarks):
     """The model of a configuration, its weights drawn from torch's global generator."""
-    keys = {"size", "length", "channels", "stacks", "depth", "width", "hidden"}
+    keys = {"size", "length", "channels", "stacks", "depth", "width", "columns", "hidden"}
     if config.model == "detector1d":
-        keys |= {"gamma", "columns"}
+        keys |= {"gamma"}
     values = asdict(config)
     return MODELS[config.model](landmarks=landmarks, **{key: values[key] for key in keys})
 

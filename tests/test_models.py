@@ -15,8 +15,8 @@ PAPER = dict(landmarks=68, size=256, channels=256, stacks=4, depth=4)
 
 PARAMETERS = {
     "detector1d": (dict(length=768, gamma=0.4), 24_718_632),
-    "detector2d, L/F 0.25": (dict(length=64), 24_111_556),
-    "detector2d, L/F 0.5": (dict(length=128), 24_137_668),
+    "detector2d, L/F 0.25": (dict(length=64), 24_185_540),
+    "detector2d, L/F 0.5": (dict(length=128), 24_211_652),
 }
 SMALL = {
     "detector1d": (dict(length=192, gamma=0.4), 731_640),
@@ -128,8 +128,9 @@ def test_the_2d_detector_gives_square_maps(length):
 def test_other_face_sizes_work(size, length):
     faces = torch.rand(2, 3, size, size)
     with torch.no_grad():
-        h_x, _ = detector1d(length, size=size, columns=3 if size == 96 else 4).eval()(faces)
-        h = detector2d(length, size=size).eval()(faces)
+        columns = 3 if size == 96 else 4
+        h_x, _ = detector1d(length, size=size, columns=columns).eval()(faces)
+        h = detector2d(length, size=size, columns=columns).eval()(faces)
     assert h_x.shape == (2, N, length)
     assert h.shape == (2, N, length, length)
 
@@ -424,3 +425,15 @@ def test_images_of_another_size_than_the_model_s_are_refused(name):
 @pytest.mark.parametrize("size, depth", [(256, 4), (64, 4), (128, 4), (96, 3), (32, 3), (16, 2)])
 def test_a_backbone_is_as_deep_as_the_crop_allows_and_never_deeper_than_fan(size, depth):
     assert deepest(size) == depth
+
+
+@pytest.mark.parametrize("size, extra", [(64, 4), (128, 5), (256, 6)])
+def test_the_2d_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
+    one = detector1d(size, size=size)
+    two = detector2d(size // 4, size=size)
+
+    def count(*parts):
+        kinds = (torch.nn.Conv1d, torch.nn.Conv2d)
+        return sum(isinstance(layer, kinds) for part in parts for layer in part.modules())
+
+    assert count(two.head) == count(one.cnn1_x, one.cnn2_x) == extra

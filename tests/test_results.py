@@ -98,7 +98,7 @@ def test_a_record_that_the_profile_does_not_list_is_not_read(root):
     found = results.load(smaller)
     assert (paths.runs("cpu") / "detector1d_L64-s0").exists()
     assert all("L64" not in id for id in [*found.records, *found.reasons])
-    assert "detector1d_L64-s0" in runs.prune(smaller)
+    assert "detector1d_L64-s0" in runs.unlisted(smaller)
 
 
 def test_a_record_of_another_configuration_is_not_read(root):

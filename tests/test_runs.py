@@ -308,7 +308,7 @@ def test_selected_runs_alone_are_looked_at(root):
 
 def test_unlisted_records_are_named(root):
     raw = {**RAW, "runs": {key: RAW["runs"][key] for key in ("one", "two")}}
-    assert runs.prune(config.parse(raw, "params.yaml")) == ["candidate-s0"]
+    assert runs.unlisted(config.parse(raw, "params.yaml")) == ["candidate-s0"]
 
 
 # --- what cannot start ------------------------------------------------------------------------

@@ -412,10 +412,13 @@ def test_unknown_folders_and_difficulties_are_refused(tmp_path):
         standin.sample_face(np.random.default_rng(0), "easy")
 
 
-def test_only_ibug_is_challenging():
-    yaws = {folder: np.mean([abs(write.face_of(folder, i, 1, 0).pose.yaw) for i in range(40)])
+def test_ibug_is_the_hardest_and_training_folders_are_harder_than_the_common_test_ones():
+    yaws = {folder: np.mean([abs(write.face_of(folder, i, 1, 0).pose.yaw) for i in range(80)])
             for folder in write.NAMES}
-    assert yaws["ibug"] > 1.8 * max(v for k, v in yaws.items() if k != "ibug")
+    common = max(yaws["helen/testset"], yaws["lfpw/testset"])
+    assert yaws["ibug"] > 1.3 * max(v for k, v in yaws.items() if k != "ibug")
+    assert yaws["ibug"] > 1.8 * common
+    assert np.mean([yaws[folder] for folder in write.TRAINING]) > 1.1 * common
 
 
 def test_light_from_the_left_makes_the_left_cheek_brighter():

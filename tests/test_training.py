@@ -33,7 +33,8 @@ RECIPE = {
 
 
 def config(model="detector1d", **changed):
-    return TrainingConfig(model=model, length=BINS[model], **{**TINY, **changed})
+    columns = {"columns": 2} if model == "detector2d" else {}  # a head of two convolutions more
+    return TrainingConfig(model=model, length=BINS[model], **{**TINY, **columns, **changed})
 
 
 def faces(count=8, seed=0):

@@ -20,7 +20,8 @@ class Augmentation:
         scale: share by which the crop's side grows or shrinks, drawn in its logarithm.
         shift: share of the crop's side, along each axis.
         mirror: probability of mirroring.
-        brightness, contrast: additive, multiplicative range on all channels, of full scale 1.
+        brightness: added to all channels, of full scale 1; contrast: its exponential multiplies
+            their distance from the mean.
         color: multiplicative range on each channel alone.
         gray: probability of a picture without its colours; the cast still tones it.
         occlusion: probability of a rectangle of noise over part of the face.
@@ -136,7 +137,8 @@ def augment(faces, points, *, size, share, order, settings, generator):
         generator: torch generator on the CPU; the same state gives the same batch.
 
     Returns:
-        images float32 (B, 3, F, F), points (B, N, 2) in px of the crop.
+        images float32 (B, 3, F, F), around [0, 1] but not clipped to it, and points (B, N, 2) in
+        px of the crop.
     """
     side = faces.shape[-1]
     draw = random_affine(len(faces), size, side, share, settings, generator)

@@ -1,4 +1,4 @@
-"""The systems of the study: one file each, on blocks that they share."""
+"""The systems of the study, on blocks that they share."""
 
 from study.models.coattention import CoAttention
 from study.models.detector import Detector1D, Detector2D

@@ -4,18 +4,18 @@ import torch
 from torch import nn
 
 
-def affinity(rows, matrix, columns):
-    """Row-wise softmax of rows . matrix . columns / sqrt(d) (Eq. 9).
+def affinity(asking, matrix, answering):
+    """Row-wise softmax of asking . matrix . answering / sqrt(d) (Eq. 9).
 
     Args:
-        rows: (B, C, positions, d), features of the axis that asks.
+        asking: (B, C, positions, d), features of the axis that asks.
         matrix: (d, d), P or Q.
-        columns: (B, C, d, positions), features of the axis that answers.
+        answering: (B, C, d, positions), features of the axis that answers.
 
     Returns:
         (B, C, positions, positions); each row sums to 1.
     """
-    scores = rows @ matrix @ columns / matrix.shape[1] ** 0.5
+    scores = asking @ matrix @ answering / matrix.shape[1] ** 0.5
     return scores.softmax(dim=-1)
 
 
@@ -26,6 +26,10 @@ def fuse(features, weights, other, gamma):
         features: (B, C, positions, d) of this axis.
         weights: (B, C, positions, positions) from `affinity`.
         other: (B, C, positions, d) of the other axis.
+        gamma: weight of the attentive feature.
+
+    Returns:
+        (B, C, positions, d).
     """
     return features + gamma * (weights @ other)
 

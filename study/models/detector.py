@@ -159,6 +159,7 @@ class Detector2D(nn.Module):
     Args:
         landmarks, size, length, channels, stacks, depth: as in `Detector1D`.
         width, hidden: channels of the head's convolutions, in CNN1's and CNN2's places.
+        columns: of the 1D head that this one is to be as deep as; CNN1 halves F/4 to it.
 
     (B, 3, F, F) -> h (B, N, L, L), rows along y and columns along x.
 
@@ -167,16 +168,26 @@ class Detector2D(nn.Module):
     """
 
     def __init__(
-        self, *, landmarks, size, length, channels, stacks, depth=None, width=64, hidden=128
+        self,
+        *,
+        landmarks,
+        size,
+        length,
+        channels,
+        stacks,
+        depth=None,
+        width=64,
+        columns=4,
+        hidden=128,
     ):
         super().__init__()
         self.size, self.length = size, length
         stride = deconvolution_stride(size, length)
+        inputs = [channels] + [width] * (halvings(size // 4, columns) - 1)
         depth = deepest(size) if depth is None else depth
         self.backbone = Backbone(channels=channels, stacks=stacks, depth=depth)
         self.head = nn.Sequential(
-            _conv_norm_relu(channels, width),
-            _conv_norm_relu(width, width),
+            *(_conv_norm_relu(count, width) for count in inputs),
             _conv_norm_relu(width, hidden),
             _conv_norm_relu(hidden, hidden),
             _near_zero(nn.ConvTranspose2d(hidden, landmarks, stride, stride)),

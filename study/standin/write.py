@@ -15,9 +15,11 @@ from tqdm import tqdm
 
 from study.standin.face import draw, sample_face
 
-VERSION = 1  # of the drawing: raise it whenever the same seed gives other pictures or points
+VERSION = 2  # of the drawing: raise it whenever the same seed gives other pictures or points
 SIZE = 300  # px, the height of a picture
 RECORD, NOTE = "standin.json", "STAND-INS.txt"
+HARD = 0.3  # share of challenging faces in the training folders, as real ones hold some
+TRAINING = {"helen/trainset", "lfpw/trainset", "afw"}
 SHARED = {"helen/trainset", "helen/testset", "afw"}  # sets whose photographs hold several faces
 NOTE_TEXT = """These are no photographs. Every face in this folder is rendered from a 3D head by
 study/standin and belongs to nobody; the folders and file names only follow 300W's layout, so that
@@ -34,7 +36,8 @@ def write_300w(root, counts, seed, jobs=2, progress=True):
     Args:
         root: folder to make.
         counts: dict from folder ("helen/trainset", "lfpw/testset", "afw", "ibug" …) to faces.
-            Faces of "ibug" are challenging, all others common.
+            Faces of "ibug" are challenging, those of the other test folders common, and of the
+            training folders' each is challenging with probability HARD.
         seed: of everything; the same bytes for the same seed, whatever the jobs.
         jobs: processes.
         progress: whether to show a progress bar.
@@ -135,7 +138,8 @@ def face_of(folder, photograph, face, seed):
     """The Face of one file, a function of its arguments alone."""
     where = zlib.crc32(folder.encode())
     rng = np.random.default_rng([seed, where, photograph, face])
-    drawn = sample_face(rng, "challenging" if folder == "ibug" else "common")
+    hard = folder == "ibug" or (folder in TRAINING and rng.random() < HARD)
+    drawn = sample_face(rng, "challenging" if hard else "common")
     if face > 1:  # the photograph's place, light and camera are those of its first face
         first = face_of(folder, photograph, 1, seed)
         place = replace(drawn.scene, seed=first.scene.seed, background=first.scene.background,

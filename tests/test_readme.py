@@ -1,0 +1,27 @@
+"""The README: its results are the committed ones, and its links lead somewhere."""
+
+import re
+
+import pytest
+
+from study import paths, readme
+
+TEXT = (paths.ROOT / "README.md").read_text()
+
+
+def test_the_results_are_those_of_the_committed_tables():
+    if not (paths.reports(readme.PROFILE) / "tables" / "table1_resolution.csv").exists():
+        pytest.skip("the cpu profile has no tables in this tree")
+    block = TEXT.split(readme.START)[1].split(readme.END)[0].strip()
+    assert block == readme.block().strip(), "run `python -m study readme`"
+
+
+def test_every_row_of_the_results_has_the_paper_s_number_or_why_it_has_none():
+    rows = [line for line in TEXT.splitlines() if re.match(r"\| [12]D, L=", line)]
+    for row in rows:
+        assert re.search(r"\d|memory", row.split("|")[3]), row
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))))
+def test_a_link_leads_to_a_file(link):
+    assert (paths.ROOT / link).exists()
