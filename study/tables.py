@@ -110,13 +110,27 @@ def table1(found):
         found: `results.Results`.
 
     Returns:
-        the paper's columns, then size (F, px), ours_length (L), ours_percent with the 95 %
-        interval ours_low, ours_high over faces and seeds, seeds, faces, data, reason.
+        the paper's rows, then those of our systems at other L/F; the paper's columns, then
+        size (F, px), ours_length (L), ours_percent with the 95 % interval ours_low, ours_high
+        over faces and seeds, seeds, faces, data, reason.
     """
     published = paper.table1()
-    rows = [{**row, **_ours(found, row)} for row in published.to_dict("records")]
+    rows = [*published.to_dict("records"), *_beyond(found.profile, published)]
+    rows = [{**row, **_ours(found, row)} for row in rows]
     columns = [*published.columns, *OURS, "data", "reason"]
     return _tidy(rows, columns)
+
+
+def _beyond(profile, published):
+    """Rows for systems of ours at an L/F that the paper has not, such as its bins per face."""
+    rows = []
+    for method, model in METHODS.items():
+        shares = published[published["method"] == method]["length_over_input"]
+        own = [ratio(run.config) for run in lines(profile) if run.config.model == model]
+        for share in sorted(set(own) - set(shares)):
+            at = {"method": method, "length_over_input": share, "note": "not in the paper"}
+            rows += [{**at, "subset": subset} for subset in SUBSETS]
+    return rows
 
 
 def _ours(found, row):
