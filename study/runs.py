@@ -173,10 +173,10 @@ def why_not_recorded(profile, run, data=None):
         return "another configuration"
     if record["recipe"] != training.RECIPES[run.config.model]:
         return "another recipe"
-    if run.group == "resolution" and not (folder(profile, run) / "predictions.npz").exists():
-        return "its predictions are missing"
     if record["group"] != run.group and run.group == "resolution":
         return "recorded as a candidate, without predictions"
+    if run.group == "resolution" and not (folder(profile, run) / "predictions.npz").exists():
+        return "predictions.npz is missing"
     if data is not None and record["data"]["fingerprint"] != data:
         return "other data"
     return None
