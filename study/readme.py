@@ -42,8 +42,9 @@ def _rows(table1, decoders):
         kind = "2D" if row["method"] == "detector-2d" else "1D"
         published = row["note"] or f"{row['nrmse_percent']:.2f}"
         ours = f"{row['ours_percent']:.2f} ({row['ours_low']:.2f} to {row['ours_high']:.2f})"
+        seeds = f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}"
         yield (
-            f"| {kind}, L={row['ours_length']:.0f}, {row['seeds']:.0f} seeds "
+            f"| {kind}, L={row['ours_length']:.0f}, {seeds} "
             f"| {row['length_over_input']:g} | {published} | {ours} "
             f"| {_below_the_bin(decoders, row)} |"
         )
