@@ -44,7 +44,7 @@ def prepare_data(args):
 
 def train(args):
     """Trains runs that have no record, several at once if the profile says so; goes on."""
-    from study import config, runs
+    from study import config, material, runs
 
     profile = _profile(args)
     selected = [profile.run(id) for id in args.runs] or list(profile.runs)
@@ -54,10 +54,31 @@ def train(args):
             raise config.ConfigError(f"no group {args.group!r}; there are {known}")
         selected = [run for run in selected if run.group == args.group]
     if args.again:
-        runs.require_crops(profile)  # before a record is removed
+        material.require_crops(profile)  # before a record is removed
         for run in selected:
-            (runs.folder(profile, run) / "run.json").unlink(missing_ok=True)
+            (material.folder(profile, run) / "run.json").unlink(missing_ok=True)
     runs.ensure(profile, selected)
+
+
+def track(args):
+    """Follows a face through a video: landmarks per frame as CSV, and an overlay video.
+
+    Exits with 1 where nothing could be read, no frame shows a face, or the video is damaged
+    further down; what was written until then stays.
+    """
+    from study import track as tracking
+
+    summary = tracking.run(
+        args.video,
+        args.weights,
+        args.out,
+        decoder=args.decoder,
+        lam=args.lam,
+        draw=not args.no_overlay,
+    )
+    print(summary)
+    if summary.trouble:
+        raise tracking.TrackError(summary.trouble)
 
 
 def report(args):
@@ -95,7 +116,7 @@ def _parser():
         return sub
 
     sub = add("check-data", check_data)
-    sub.add_argument("name", help="300W")
+    sub.add_argument("name", help="300W, 300VW or TF")
     sub.add_argument("root", help="the dataset's official folder")
     sub = with_profile(add("render", render))
     sub.add_argument("--jobs", type=int, default=2)
@@ -103,8 +124,15 @@ def _parser():
     sub.add_argument("--jobs", type=int, default=2)
     sub = with_profile(add("train", train))
     sub.add_argument("runs", nargs="*", help="ids such as detector1d_L192-s0; none is all")
-    sub.add_argument("--group", help="only the runs of a group: resolution or search")
+    sub.add_argument("--group", help="only the runs of a group: resolution, search, video, tracker")
     sub.add_argument("--again", action="store_true", help="also those that have a record")
+    sub = add("track", track)
+    sub.add_argument("video", help="of any common container; its largest face is followed")
+    sub.add_argument("--weights", required=True, help="a file of this study's weights")
+    sub.add_argument("--out", required=True, help="folder for the results")
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    sub.add_argument("--lam", type=float, help="lambda, in place of the tracker's own")
+    sub.add_argument("--no-overlay", action="store_true", help="write the CSV alone")
     with_profile(add("report", report))
     add("readme", readme)
     sub = with_profile(add("bench", bench))
@@ -117,13 +145,18 @@ def main(argv=None):
     """Runs a command; a fault that we know is one message, not a stack."""
     from study.config import ConfigError
     from study.datasets.index import DatasetError
-    from study.runs import RunError
+    from study.datasets.video import VideoError
+    from study.material import RunError
+    from study.track import TrackError
     from study.training import TrainingError
+    from study.weights import WeightsError
 
+    known = (ConfigError, DatasetError, RunError, TrainingError)
+    known += (TrackError, VideoError, WeightsError)
     args = _parser().parse_args(argv)
     try:
         return args.function(args) or 0
-    except (ConfigError, DatasetError, RunError, TrainingError) as error:
+    except known as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -6,7 +6,7 @@ import time
 import torch
 
 from study import device as devices
-from study import runs, training
+from study import material, training
 
 
 def _rate(step, batch, seconds):
@@ -43,11 +43,11 @@ def train(profile, seconds=20.0, rounds=4):
         batch, their ratio, and what was measured.
 
     Raises:
-        runs.RunError: no crops here.
+        material.RunError: no crops here.
     """
-    crops = runs.require_crops(profile)
+    crops = material.require_crops(profile)
     config = profile.run(f"{profile.flagship}-s0").config
-    faces = runs.faces_of(profile, crops, runs.split(profile, crops)[0])
+    faces = material.faces_of(profile, crops, material.split(profile, crops)[0])
     device = devices.choose(config.precision)
     torch.manual_seed(0)
     model = device.place(training.build_model(config, crops.points.shape[1])).train()

@@ -12,6 +12,7 @@ from study import paper
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
 NOT_YET = "not part of this study yet"
+NO_TRACKER = "no tracker of this comparison in the profile"
 
 
 def verdict(published, ours, low, high, standin=False):
@@ -51,35 +52,49 @@ MEASURED = {
     "1d-below-2d-com": ("2D at L/F 0.5 to 1D at L/F 3", "300W com"),
     "1d-below-2d-cha": ("2D at L/F 0.5 to 1D at L/F 3", "300W cha"),
 }
+# claim id -> (comparison of `temporal.gains`, subset)
+ON_VIDEO = {
+    **{f"resolution-300vw-s{n}": ("1D, L/F 0.25 to 3", f"300VW S{n}") for n in (1, 2, 3)},
+    **{f"lambda-300vw-s{n}": ("λ 0 to 0.3, each trained", f"300VW S{n}") for n in (1, 2, 3)},
+    "lambda-tf": ("λ 0 to 0.3, each trained", "TF"),
+    "1d-below-2d-s1": ("2D at L/F 0.5 to 1D at L/F 3", "300VW S1"),
+}
 COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
 
 
-def table(gains, example):
+def table(gains, example, on_video=None):
     """Every claim of the paper with our measurement and a verdict.
 
     Args:
         gains: `tables.gains`.
         example: `tables.worked_example`.
+        on_video: `temporal.gains`, or None.
 
     Returns:
         id, claim, subset, paper_value, unit, ours, ours_low, ours_high, verdict, data, reason.
     """
     rows = [
-        {**row, **_measured(row["id"], gains, example)} for row in paper.claims().to_dict("records")
+        {**row, **_measured(row["id"], gains, example, on_video)}
+        for row in paper.claims().to_dict("records")
     ]
     columns = ["id", "claim", "subset", "paper_value", "unit", "ours", "ours_low", "ours_high"]
     return pd.DataFrame(rows, columns=[*columns, "verdict", "data", "reason"])
 
 
-def _measured(id, gains, example):
+def _measured(id, gains, example, on_video):
     if id in COMPUTED:
         row = example.set_index("length_over_input").loc[COMPUTED[id]]
         same = round(row["error_px"], 2) == row["paper_px"]
         text = REPRODUCED if same else CONTRADICTED
         return {"ours": row["error_px"], "verdict": text, "data": "computed", "reason": ""}
-    if id not in MEASURED:
+    if id in MEASURED:
+        row = row_of(gains, *MEASURED[id])
+    elif id in ON_VIDEO and on_video is not None:
+        if ON_VIDEO[id][0] not in set(on_video["comparison"]):
+            return {"verdict": NOT_RUN, "data": "", "reason": NO_TRACKER}
+        row = row_of(on_video[on_video["landmarks"] == "all"], *ON_VIDEO[id])
+    else:
         return {"verdict": NOT_RUN, "data": "", "reason": NOT_YET}
-    row = row_of(gains, *MEASURED[id])
     return {
         "ours": row["decrease_percent"],
         "ours_low": row["low"],
@@ -165,8 +180,8 @@ def _too_much(explained, gain):
     return ": rounding down would cost more than the paper gains, so it did not pay for it in full"
 
 
-def data(counts):
-    """The answer of 02: what the faces at hand are."""
+def data(counts, videos):
+    """The answer of 02: what the faces and the videos at hand are."""
     train, test = (counts[counts["split"] == split] for split in ("train", "test"))
     parts = [
         f"{rows['found'].sum():,} of {rows['official'].sum():,} {subset}"
@@ -176,8 +191,18 @@ def data(counts):
     return (
         f"{train['found'].sum() - held:,} faces are trained on and {held:,} are held out for "
         f"validation, of {train['official'].sum():,} official training faces; the test faces are "
-        f"{' and '.join(parts)} ({counts['data'].iloc[0]})."
+        f"{' and '.join(parts)} ({counts['data'].iloc[0]}). {_videos(videos)}"
     )
+
+
+def _videos(table):
+    """Videos by subset, with what they are."""
+    parts = [
+        f"{row['videos']} {row['subset']} ({row['frames']:,} frames, {row['held_out']} held out)"
+        for row in table.to_dict("records")
+    ]
+    labels = ", ".join(dict.fromkeys(table["data"]))
+    return f"Videos: {', '.join(parts)}: {labels}." if parts else "No videos."
 
 
 def detector(found, run):
@@ -271,3 +296,90 @@ def _sub_pixel(decoders, subset="common"):
         f"(the best on validation), give {best['percent']:.2f} % instead of "
         f"{plain['percent']:.2f} %."
     )
+
+
+def temporal(gains, motion):
+    """The answer of 06: does temporal refinement help, where, and at what cost in motion?
+
+    Args:
+        gains: `temporal.gains`.
+        motion: `temporal.motion`.
+    """
+    trained = is_trained(gains)
+    rows = gains[trained & gains["decrease_percent"].notna()]
+    if rows.empty:
+        reasons = gains["reason"][trained]
+        return f"Not answered yet: {reasons.iloc[0] if len(reasons) else 'no tracker'}."
+    everywhere = rows[rows["landmarks"] == "all"]
+    parts = [f"Temporal refinement, {rows['comparison'].iloc[0]}: NRMSE is"]
+    parts.append("; ".join(_refined(row) for row in everywhere.to_dict("records")) + ".")
+    parts += [_where_occluded(gains, subset) for subset in dict.fromkeys(gains["subset"])]
+    parts.append(_moved(motion))
+    return " ".join([*filter(None, parts), f"Measured on {rows['data'].iloc[0]}."])
+
+
+def is_trained(gains):
+    """Which rows of `temporal.gains` compare λ=0 and the shown λ, each trained: (R,) bool."""
+    return gains["comparison"].astype(str).str.endswith("each trained")
+
+
+def _refined(row):
+    """One subset's change by temporal refinement, with the paper's and the verdict."""
+    text = f"{_lower(row)} on {row['subset']} ({_span(row)}"
+    if not math.isnan(row["paper_percent"]):
+        text += f"; the paper: {row['paper_percent']:.2f} %): **{row['verdict']}**"
+        return text
+    return f"{text})"
+
+
+def _span(row):
+    """A decrease's interval, which one video alone does not give."""
+    return "one video, no interval" if math.isnan(row["low"]) else _interval(row)
+
+
+def _where_occluded(gains, subset):
+    """What the past and refinement give on the occluded landmarks of a subset, if it has any."""
+    there = gains[(gains["subset"] == subset) & (gains["landmarks"] == "occluded")]
+    there = there[there["comparison"].str.startswith(("detector to tracker", "λ"))]
+    rows = there.dropna(subset=["decrease_percent"]).to_dict("records")
+    if not rows:
+        return ""
+    found = "; ".join(f"{row['comparison']}, {_lower(row)} ({_span(row)})" for row in rows)
+    return f"On occluded landmarks of {subset}: {found}."
+
+
+def _moved(motion):
+    """Jitter and delay of the detector and the tracker, over all subsets that were measured."""
+    rows = motion.dropna(subset=["jitter_percent"])
+    names = [name for name in dict.fromkeys(rows["system"]) if name.startswith("1D")]
+    texts = []
+    for name in names:
+        here = rows[rows["system"] == name]
+        text = f"{name}, {here['jitter_percent'].mean():.2f} %"
+        if here["delay_frames"].notna().any():
+            text += f" and {_late(here['delay_frames'].mean())}"
+        texts.append(text)
+    if not texts:
+        return ""
+    true = rows["jitter_true_percent"].mean()
+    return (
+        f"Jitter (the truth has {true:.2f} %) and delay, mean over the subsets: "
+        f"{'; '.join(texts)}."
+    )
+
+
+def _late(frames):
+    return f"{abs(frames):.2f} frames {'early' if round(frames, 2) < 0 else 'late'}"
+
+
+def tracker(found, run):
+    """The answer of 05: how well one tracker does, beside its detector, on what is held out."""
+    record, inside = found.records[run.id], found.records.get(f"{run.detector}-s{run.seed}")
+    own = run.config.decoder
+    text = (
+        f"{run.id} reaches {100 * record['validation'][own]:.2f} % NRMSE by {own} on "
+        f"{record['data']['validation']:,} held-out frames"
+    )
+    if inside:
+        text += f"; {inside['run']}, the detector inside, was trained on {inside['data']['label']}"
+    return f"{text} ({record['data']['label']})."

@@ -15,13 +15,12 @@ from study import paths
 from study.datasets import READERS
 from study.datasets.augment import Augmentation
 from study.heatmaps import DECODERS
-from study.models import MODELS
+from study.models import MODELS, TRACKERS
 from study.models.detector import deconvolution_stride, halvings
 from study.models.hourglass import require_size
 
 PROFILES = ("demo", "cpu", "paper", "tiny")
 CHOICES = {
-    "model": tuple(MODELS),
     "decoder": tuple(DECODERS),
     "schedule": ("one-cycle", "steps", "constant"),
     "precision": ("float32", "bfloat16"),
@@ -34,6 +33,24 @@ POSITIVE = (
 
 class ConfigError(ValueError):
     """A parameter that does not exist or cannot be; the message names file and key."""
+
+
+def _require_choices(config, choices):
+    for key, known in choices.items():
+        if getattr(config, key) not in known:
+            raise ConfigError(f"{key} {getattr(config, key)!r}: there are {', '.join(known)}")
+
+
+def _require_positive(config, keys):
+    for key in keys:
+        if not getattr(config, key) > 0:
+            raise ConfigError(f"{key} is {getattr(config, key)}; it must be positive")
+
+
+def _require_shares(config, keys):
+    for key in keys:
+        if not 0 <= getattr(config, key) < 1:
+            raise ConfigError(f"{key} is {getattr(config, key)}; it must be in [0, 1)")
 
 
 @dataclass(frozen=True)
@@ -55,6 +72,7 @@ class TrainingConfig:
             the last weights themselves.
         augmentation: how far training faces are varied.
         precision: "float32" or "bfloat16" (autocast).
+        frame_step: every so many-th frame of the training videos joins the stills; 0 is none.
     """
 
     model: str
@@ -77,19 +95,16 @@ class TrainingConfig:
     average: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: str = "float32"
+    frame_step: int = 0
 
     def __post_init__(self):
-        for key, known in CHOICES.items():
-            if getattr(self, key) not in known:
-                raise ConfigError(f"{key} {getattr(self, key)!r}: there are {', '.join(known)}")
-        for key in POSITIVE:
-            if not getattr(self, key) > 0:
-                raise ConfigError(f"{key} is {getattr(self, key)}; it must be positive")
+        _require_choices(self, {"model": tuple(MODELS), **CHOICES})
+        _require_positive(self, POSITIVE)
+        _require_shares(self, ("average", "warmup", "sigma"))
         if self.batch < 2:
             raise ConfigError("batch is 1; batch norm needs two faces")
-        for key in ("average", "warmup", "sigma"):
-            if not 0 <= getattr(self, key) < 1:
-                raise ConfigError(f"{key} is {getattr(self, key)}; it must be in [0, 1)")
+        if self.frame_step < 0:
+            raise ConfigError(f"frame_step is {self.frame_step}; it must be 0 or more")
         self._require_shapes()
 
     def _require_shapes(self):
@@ -108,6 +123,74 @@ class TrainingConfig:
     def target_sigma(self):
         """Standard deviation of the targets in bins."""
         return max(1.0, self.sigma * self.length)
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """All that decides what the training of a tracker computes, but for its data and its seed.
+
+    Attributes:
+        model: a key of `study.models.TRACKERS`.
+        detector: the configuration of the detector inside, which is trained first; the tracker
+            of seed s holds the detector of seed s.
+        lam: λ, what a past frame's features are worth to the next (Eq. 13; 1D only).
+        hidden: channels of CNN3 and CNN4, or the LSTM's memory of the 2D tracker.
+        frames: T, consecutive frames of a training clip; nothing is remembered before them.
+        variants: how many augmented versions of each training video there are, the plain one
+            included; the detector's heatmaps of all are cached (1D only).
+        rotation, scale, mirror: how far the versions are varied, as in `Augmentation`; one draw
+            a video, so that its motion stays smooth.
+        epochs, batch, schedule, warmup, rate, average, precision: as in `TrainingConfig`; a
+            batch is of clips.
+    """
+
+    model: str
+    detector: TrainingConfig
+    lam: float = 0.3
+    hidden: int = 64
+    frames: int = 8
+    variants: int = 2
+    rotation: float = 20.0
+    scale: float = 0.1
+    mirror: float = 0.5
+    epochs: int = 10
+    batch: int = 8
+    schedule: str = "one-cycle"
+    warmup: float = 0.3
+    rate: float = 2.0e-3
+    average: float = 0.0
+    precision: str = "float32"
+
+    def __post_init__(self):
+        choices = {"model": tuple(TRACKERS), "schedule": CHOICES["schedule"]}
+        _require_choices(self, {**choices, "precision": CHOICES["precision"]})
+        _require_positive(self, ("hidden", "frames", "variants", "epochs", "batch", "rate"))
+        _require_shares(self, ("average", "warmup"))
+        if not 0 <= self.lam <= 1:
+            raise ConfigError(f"lam is {self.lam}; it must be in [0, 1] (Eq. 13)")
+        inside = {"tracker1d": "detector1d", "tracker2d": "detector2d"}[self.model]
+        if self.detector.model != inside:
+            raise ConfigError(f"a {self.model} holds a {inside}, not a {self.detector.model}")
+
+    @property
+    def size(self):
+        """F, px, of the detector inside."""
+        return self.detector.size
+
+    @property
+    def length(self):
+        """L, bins, of the detector inside."""
+        return self.detector.length
+
+    @property
+    def decoder(self):
+        """The decoder of the detector inside."""
+        return self.detector.decoder
+
+    @property
+    def target_sigma(self):
+        """Standard deviation of the targets in bins."""
+        return self.detector.target_sigma
 
 
 @dataclass(frozen=True)
@@ -142,6 +225,61 @@ class Data:
     def label(self):
         """What a number was measured on, as printed beside it."""
         return f"stand-ins in {self.name}'s layout" if self.standin else self.name
+
+
+@dataclass(frozen=True)
+class VideoStandIns:
+    """Rendered videos: frames of each, their seed, and how many videos of each subset."""
+
+    seed: int
+    frames: int
+    videos: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Stills set in motion: frames of each clip, clips of each subset, side of a frame in px."""
+
+    seed: int
+    frames: int
+    clips: dict
+    size: int = 256
+
+
+@dataclass(frozen=True)
+class VideoData:
+    """A video data set of a profile.
+
+    Attributes:
+        name, root, source: as in `Data`.
+        standin: what to render into the folder, or None.
+        motion: how to set the profile's stills in motion and write them there, or None. With
+            neither, the folder holds real videos.
+    """
+
+    name: str
+    root: str
+    source: str
+    standin: VideoStandIns | None = None
+    motion: Motion | None = None
+
+    def __post_init__(self):
+        if self.name not in VIDEOS:
+            raise ConfigError(f"name {self.name!r}: there are {', '.join(VIDEOS)}")
+        if self.standin and self.motion:
+            raise ConfigError("standin and motion: a folder holds the one or the other")
+
+    @property
+    def label(self):
+        """What a number was measured on, as printed beside it."""
+        if self.motion:
+            return "300W stills in motion"
+        return f"stand-ins in {self.name}'s layout" if self.standin else self.name
+
+    @property
+    def real(self):
+        """Whether the folder holds videos of a camera."""
+        return not (self.standin or self.motion)
 
 
 @dataclass(frozen=True)
@@ -183,13 +321,17 @@ class Run:
     """One training: a configuration and a seed, under a name.
 
     `group` says what it serves: "resolution" runs fill Table 1 and are scored on the test set
-    once; "search" runs are candidates, and see the validation split alone.
+    once; "search" runs are candidates, and see the validation split alone, as "video" runs do:
+    detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
+    trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
+    ("" for detectors).
     """
 
     name: str
     seed: int
     group: str
-    config: TrainingConfig
+    config: TrainingConfig | TrackerConfig
+    detector: str = ""
 
     @property
     def id(self):
@@ -208,6 +350,18 @@ class Profile:
     machine: Machine
     runs: tuple
     flagship: str
+    video: VideoData | None = None
+    talking: VideoData | None = None
+    tracker: str = ""
+
+    @property
+    def videos(self):
+        """The video data sets of the profile; the first is the one that trackers train on."""
+        return tuple(data for data in (self.video, self.talking) if data)
+
+    def inside(self, run):
+        """The run of the detector inside a tracker's run, of the same seed."""
+        return self.run(f"{run.detector}-s{run.seed}")
 
     def run(self, id):
         """The run of this id, e.g. "detector1d_L192-s0".
@@ -226,11 +380,14 @@ class Profile:
         return tuple(run for run in self.runs if run.group == name)
 
 
-GROUPS = ("resolution", "search")
+GROUPS = ("resolution", "search", "video", "tracker")
+TESTED = ("resolution", "tracker")  # groups that are scored on test data
+ON_VIDEO = ("video", "tracker")
+VIDEOS = ("300VW", "TF")
 RUN_KEYS = {"group", "seeds"}
 TOP_KEYS = {
-    *("profile", "root", "params_file", "data", "crops", "validation", "machine"),
-    *("training", "models", "runs", "flagship"),
+    *("profile", "root", "params_file", "data", "video", "talking", "crops", "validation"),
+    *("machine", "training", "models", "runs", "flagship", "tracker"),
 }
 
 
@@ -282,6 +439,8 @@ def fill(kind, values, where):
 def _value(kind, value, where):
     options = kind.__args__ if isinstance(kind, types.UnionType) else (kind,)
     for option in options:
+        if dataclasses.is_dataclass(option) and isinstance(value, option):
+            return value
         if dataclasses.is_dataclass(option) and isinstance(value, dict):
             return fill(option, value, where)
     if not _matches(value, kind):
@@ -318,28 +477,65 @@ def _seeds(values, where):
 
 def _runs(raw, size, where):
     models = _section(raw, "models", where)
-    unknown = sorted(str(key) for key in set(models) - set(MODELS))
+    kinds = (*MODELS, *TRACKERS)
+    unknown = sorted(str(key) for key in set(models) - set(kinds))
     if unknown:
-        known = ", ".join(MODELS)
+        known = ", ".join(kinds)
         raise ConfigError(f"{where}: models: no such key: {', '.join(unknown)}. There are: {known}")
-    runs = []
-    for name, values in _section(raw, "runs", where).items():
+    found = {}
+    sections = _section(raw, "runs", where)
+    # Detectors first: a tracker's configuration holds that of the detector inside.
+    for name in sorted(sections, key=lambda name: _is_tracker(sections[name])):
         here = f"{where}: runs.{name}"
+        values = sections[name]
         # A run's name is a folder's name, and DVC reads a dot as a level.
         if not re.fullmatch(r"[\w-]+", str(name)):
             raise ConfigError(f"{here}: a run's name is letters, digits, _ and -")
         if not isinstance(values, dict):
             raise ConfigError(f"{here}: expected a mapping, found {values!r}")
-        group = values.get("group", "resolution")
-        if group not in GROUPS:
-            raise ConfigError(f"{here}: group {group!r}: there are {', '.join(GROUPS)}")
         own = {key: value for key, value in values.items() if key not in RUN_KEYS}
         shared = _section(models, own.get("model"), f"{where}: models")
-        merged = _merge({"size": size}, _section(raw, "training", where), shared, own)
-        config = fill(TrainingConfig, merged, here)
-        runs += [Run(str(name), seed, group, config) for seed in _seeds(values, here)]
+        if _is_tracker(values):
+            inside = _inside(found, own.get("detector"), here)
+            config = fill(TrackerConfig, _merge(shared, own, {"detector": inside[0].config}), here)
+        else:
+            inside = []
+            merged = _merge({"size": size}, _section(raw, "training", where), shared, own)
+            config = fill(TrainingConfig, merged, here)
+        found[name] = _seeded(str(name), values, config, inside, here)
     # All first seeds, then all second ones: an interrupted profile has every row once.
-    return tuple(sorted(runs, key=lambda run: (run.group != "search", run.seed)))
+    listed = [run for name in sections for run in found[name]]
+    return tuple(sorted(listed, key=lambda run: (run.group != "search", run.seed)))
+
+
+def _is_tracker(values):
+    return isinstance(values, dict) and values.get("model") in TRACKERS
+
+
+def _inside(found, name, where):
+    """The runs of the detector that a tracker names."""
+    detectors = [known for known, runs in found.items() if runs[0].config.model in MODELS]
+    if name not in detectors:
+        listed = ", ".join(map(str, detectors))
+        raise ConfigError(f"{where}.detector: no detector {name!r}; there are {listed}")
+    return found[name]
+
+
+def _seeded(name, values, config, inside, where):
+    """The runs of a name, one a seed."""
+    group = values.get("group", "tracker" if inside else "resolution")
+    if group not in GROUPS:
+        raise ConfigError(f"{where}: group {group!r}: there are {', '.join(GROUPS)}")
+    if (group == "tracker") != bool(inside):
+        raise ConfigError(f"{where}: group {group!r} does not fit a {config.model}")
+    seeds = _seeds(values, where)
+    trained = {run.seed for run in inside}
+    if inside and not set(seeds) <= trained:
+        raise ConfigError(
+            f"{where}.seeds: {sorted(set(seeds) - trained)} are no seeds of {inside[0].name}"
+        )
+    detector = inside[0].name if inside else ""
+    return [Run(name, seed, group, config, detector) for seed in seeds]
 
 
 def parse(raw, where):
@@ -370,11 +566,32 @@ def parse(raw, where):
         machine=fill(Machine, raw.get("machine") or {}, f"{where}: machine"),
         runs=_runs(raw, crops.size, where),
         flagship=raw["flagship"],
+        **{
+            key: fill(VideoData, raw[key], f"{where}: {key}")
+            for key in ("video", "talking")
+            if raw.get(key) is not None
+        },
+        tracker=raw.get("tracker") or "",
     )
+    _require_video(profile, where)
     shown = [run for run in profile.runs if run.id == f"{profile.flagship}-s0"]
     if not shown or shown[0].config.model != "detector1d":
         raise ConfigError(f"{where}: flagship {profile.flagship!r} is no detector1d with seed 0")
     return profile
+
+
+def _require_video(profile, where):
+    """Runs on video need a `video`, and the tracker that is shown needs a run."""
+    for run in profile.runs:
+        if profile.video is None and (run.group in ON_VIDEO or _uses_frames(run)):
+            raise ConfigError(f"{where}: runs.{run.name} needs videos; there is no key `video`")
+    trackers = {run.name for run in profile.runs if run.config.model == "tracker1d"}
+    if (profile.tracker or trackers) and profile.tracker not in trackers:
+        raise ConfigError(f"{where}: tracker {profile.tracker!r} is no run of a tracker1d")
+
+
+def _uses_frames(run):
+    return isinstance(run.config, TrainingConfig) and run.config.frame_step > 0
 
 
 def load(profile):
@@ -400,5 +617,6 @@ def load(profile):
 
 
 def training_config(values, where="record"):
-    """A `TrainingConfig` from a record's mapping; keys it does not have take their defaults."""
-    return fill(TrainingConfig, values, where)
+    """The configuration of a record's mapping; keys it does not have take their defaults."""
+    tracks = isinstance(values, dict) and values.get("model") in TRACKERS
+    return fill(TrackerConfig if tracks else TrainingConfig, values, where)

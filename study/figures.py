@@ -52,10 +52,10 @@ matplotlib.rcParams.update(STYLE)
 
 
 def _axes(ax, width=WIDTH, height=3.4):
-    return ax if ax is not None else _grid(1, 1, width, height)[0, 0]
+    return ax if ax is not None else grid(1, 1, width, height)[0, 0]
 
 
-def _grid(rows, columns, width, height, **options):
+def grid(rows, columns, width, height, **options):
     """Axes (rows, columns) of a new figure; pyplot knows nothing of it and keeps nothing."""
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure.subplots(rows, columns, squeeze=False, **options)
@@ -117,7 +117,7 @@ def fig1_quantization(size=32, length=8, axes=None):
 
     An eye is drawn on a crop of `size` px; its inner corner is rounded to one of `length` bins.
     """
-    axes = _grid(1, 3, WIDTH, 2.75) if axes is None else axes
+    axes = grid(1, 3, WIDTH, 2.75) if axes is None else axes
     point = np.array([0.803, 0.573]) * size
     for ax in axes[0]:
         _draw_eye(ax, size)
@@ -191,7 +191,7 @@ def quantization_floor(cost, subset=None, ax=None):
     for rule, style in (("floor", "-"), ("centre", "--")):
         line = rows[rows["rule"] == rule].sort_values("length")
         label = {"floor": "rounded down (Eq. 3-4)", "centre": "to the nearest bin's centre"}[rule]
-        places = _floats(line["length"])
+        places = floats(line["length"])
         ax.plot(places, line["nrmse_percent"], style, marker="o", color=BLACK, label=label)
         ax.fill_between(places, line["low"], line["high"], color=BLACK, alpha=0.12)
     published = paper.table1()
@@ -247,7 +247,7 @@ def resolution(decoders, cost=None, subset="common", axes=None):
         cost: `tables.quantization`, drawn below as what rounding alone costs; None draws none.
         subset: of the test faces.
     """
-    axes = _grid(1, 2, WIDTH * 1.25, 4.2, sharey=True) if axes is None else axes
+    axes = grid(1, 2, WIDTH * 1.25, 4.2, sharey=True) if axes is None else axes
     rows = decoders[(decoders["subset"] == subset) & decoders["percent"].notna()]
     named = {"common": "300W com", "challenging": "300W cha", "full": "300W full"}[subset]
     for ax, column in zip(axes[0], ("length_over_input", "length"), strict=True):
@@ -281,18 +281,18 @@ def _measured(ax, rows, column, model):
 
 
 def _line(ax, rows, column, style, color, label, filled=True):
-    middle, low, high = (_floats(rows[name]) for name in ("percent", "low", "high"))
+    middle, low, high = (floats(rows[name]) for name in ("percent", "low", "high"))
     face = color if filled else "white"
     options = dict(fmt=style, color=color, markerfacecolor=face, capsize=2.5, label=label)
     ax.errorbar(
-        *(_floats(rows[column]), middle),
+        *(floats(rows[column]), middle),
         yerr=[middle - low, high - middle],
         elinewidth=1,
         **options,
     )
 
 
-def _floats(column):
+def floats(column):
     """Counts that may be missing, as matplotlib takes them."""
     return column.to_numpy(dtype=float)
 
@@ -312,7 +312,7 @@ def _rounding(ax, cost, rows, column, subset):
     there = subset if subset in set(cost["subset"]) else _main_subset(cost)
     floor = cost[(cost["subset"] == there) & (cost["rule"] == "centre")]
     floor = floor[floor["length"].isin(rows["length"])].sort_values("length")
-    places = _floats(floor[column])
+    places = floats(floor[column])
     ax.fill_between(places, 0, floor["nrmse_percent"], color=GREY, alpha=0.25, linewidth=0)
     label = "rounding alone, nearest bin"
     ax.plot(places, floor["nrmse_percent"], color=GREY, linewidth=1, label=label)
@@ -363,7 +363,7 @@ def detector_history(history, axes=None):
     Args:
         history: `tables.histories`.
     """
-    axes = _grid(1, 2, WIDTH, 2.9) if axes is None else axes
+    axes = grid(1, 2, WIDTH, 2.9) if axes is None else axes
     palette = dict(zip(history["run"].unique(), itertools.cycle(SERIES), strict=False))
     for ax, column in zip(axes[0], ("loss", "validation_percent"), strict=True):
         seaborn.lineplot(history, x="epoch", y=column, hue="run", palette=palette, ax=ax)
@@ -387,7 +387,7 @@ def affinity(table, axes=None):
     Args:
         table: `tables.affinity`.
     """
-    axes = _grid(2, 2, WIDTH * 0.86, 5.8) if axes is None else axes
+    axes = grid(2, 2, WIDTH * 0.86, 5.8) if axes is None else axes
     for ax, ((name, what), cells) in zip(
         axes.T.flat, table.groupby(["matrix", "shown"], sort=False), strict=True
     ):
@@ -412,7 +412,7 @@ def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, axes=None):
         landmarks: which to show.
         names: N names.
     """
-    axes = _grid(2, 1, WIDTH, 4.4, sharex=True) if axes is None else axes
+    axes = grid(2, 1, WIDTH, 4.4, sharex=True) if axes is None else axes
     length = h_x.shape[-1]
     places = heatmaps.to_pixels(np.arange(length), size, length)  # px
     for ax, h, axis in zip(axes[:, 0], (h_x, h_y), (0, 1), strict=True):
@@ -437,7 +437,7 @@ def contact_sheet(images, points, predicted=None, titles=None, columns=6, axes=N
     """
     rows = -(-len(images) // columns)
     height = (1.52 + 0.17 * (titles is not None)) * rows + 0.3 * (predicted is not None)
-    axes = _grid(rows, columns, 1.55 * columns, height) if axes is None else axes
+    axes = grid(rows, columns, 1.55 * columns, height) if axes is None else axes
     axes[0, 0].figure.get_layout_engine().set(h_pad=0.02, w_pad=0.02, hspace=0, wspace=0)
     for number, ax in enumerate(axes.flat):
         ax.set_axis_off()

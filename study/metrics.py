@@ -76,42 +76,95 @@ def failure_rate(errors, limit=0.08):
     return (errors > limit).to(errors.dtype).mean()
 
 
+# --- over the frames of one video --------------------------------------------------------------
+
+
+def jitter(points, normalizer):
+    """Acceleration of each frame's landmarks: mean over landmarks of |p_(t+1) - 2 p_t + p_(t-1)|.
+
+    Args:
+        points: (T, N, 2) px of consecutive frames.
+        normalizer: (T,) px.
+
+    Returns:
+        (T,) fractions of the normaliser; NaN in the first and the last frame.
+    """
+    found = torch.full_like(normalizer, torch.nan)
+    if len(points) > 2:
+        change = points[2:] - 2 * points[1:-1] + points[:-2]
+        found[1:-1] = change.norm(dim=-1).mean(dim=-1) / normalizer[1:-1]
+    return found
+
+
+def delay_terms(predicted, truth, normalizer):
+    """What each frame adds to the delay: the error along the way back, and the way squared.
+
+    The delay in frames is the sum of the first over the sum of the second: 0 where the prediction
+    is on time, 1 where it shows the frame before (FHR's published measure, per frame).
+
+    Args:
+        predicted, truth: (T, N, 2) px of consecutive frames.
+        normalizer: (T,) px.
+
+    Returns:
+        (T,) <p_t - g_t, g_(t-1) - g_t> and (T,) |g_(t-1) - g_t|^2, over all landmarks, by the
+        square of the normaliser; 0 in the first frame.
+    """
+    back = torch.zeros_like(truth)
+    back[1:] = truth[:-1] - truth[1:]
+    square = normalizer.square()
+    along = ((predicted - truth) * back).sum(dim=(-1, -2)) / square
+    return along, back.square().sum(dim=(-1, -2)) / square
+
+
 # --- intervals by bootstrap: numpy, since they work on tables of results -----------------------
 
 
-def _resample(errors, faces, rng):
+def _resample(errors, faces, rng, weights=None):
     """Means (draws,) of errors (S, B) over faces drawn beforehand and seeds drawn here."""
     seeds = rng.integers(len(errors), size=(len(faces), len(errors)))
-    by_seed = np.stack([row[faces].mean(axis=1) for row in errors], axis=1)  # (draws, S)
+    if weights is None:
+        by_seed = np.stack([row[faces].mean(axis=1) for row in errors], axis=1)  # (draws, S)
+    else:
+        total = weights[faces].sum(axis=1)
+        by_seed = np.stack([(row * weights)[faces].sum(axis=1) / total for row in errors], axis=1)
     return np.take_along_axis(by_seed, seeds, axis=1).mean(axis=1)
+
+
+def _mean(errors, weights):
+    """Mean over seeds of the weighted mean over faces."""
+    return np.average(errors, axis=1, weights=weights).mean()
 
 
 def _faces(count, draws, rng):
     return rng.integers(count, size=(draws, count))
 
 
-def bootstrap_mean(errors, draws=2000, seed=0):
+def bootstrap_mean(errors, draws=2000, seed=0, weights=None):
     """Mean error with a 95 % interval over faces and, as a second level, over seeds.
 
     Args:
-        errors: (S, B): the same B faces measured by S trainings that differ in their seed.
+        errors: (S, B): the same B faces measured by S trainings that differ in their seed. For
+            videos, B are the videos: frames of one video are no independent draws.
         draws: bootstrap draws; each draws faces and seeds with replacement.
         seed: of the draws.
+        weights: (B,), e.g. frames of each video, so that the mean is that over frames.
 
     Returns:
         mean, low, high, in the unit of the errors.
     """
     errors = np.atleast_2d(np.asarray(errors, dtype=float))
     rng = np.random.default_rng(seed)
-    means = _resample(errors, _faces(errors.shape[1], draws, rng), rng)
-    return errors.mean(), *np.quantile(means, [0.025, 0.975])
+    means = _resample(errors, _faces(errors.shape[1], draws, rng), rng, weights)
+    return _mean(errors, weights), *np.quantile(means, [0.025, 0.975])
 
 
-def bootstrap_decrease(before, after, draws=2000, seed=0):
+def bootstrap_decrease(before, after, draws=2000, seed=0, weights=None):
     """Relative decrease of the mean error with a 95 % interval, paired over faces.
 
     Args:
         before, after: (S, B) and (S', B) errors on the same B faces in the same order.
+        weights: as in `bootstrap_mean`.
 
     Returns:
         decrease, low, high: fractions of `before`; positive where `after` is better.
@@ -124,5 +177,7 @@ def bootstrap_decrease(before, after, draws=2000, seed=0):
         raise ValueError(f"not paired: {before.shape[1]} and {after.shape[1]} faces")
     rng = np.random.default_rng(seed)
     faces = _faces(before.shape[1], draws, rng)
-    decrease = 1 - _resample(after, faces, rng) / _resample(before, faces, rng)
-    return 1 - after.mean() / before.mean(), *np.quantile(decrease, [0.025, 0.975])
+    resampled = [_resample(one, faces, rng, weights) for one in (after, before)]
+    decrease = 1 - resampled[0] / resampled[1]
+    change = 1 - _mean(after, weights) / _mean(before, weights)
+    return change, *np.quantile(decrease, [0.025, 0.975])

@@ -1,11 +1,11 @@
-"""From a profile's official dataset folder to its cached crops; stand-ins are rendered first."""
+"""From a profile's official dataset folders to its cached crops; stand-ins are rendered first."""
 
 from study import datasets, paths
 from study.datasets import crops as crop_cache
 
 
 def data_root(profile):
-    """The official folder of a profile's dataset."""
+    """The official folder of a profile's stills."""
     return paths.ROOT / profile.data.root
 
 
@@ -18,8 +18,30 @@ def render(profile, jobs=2):
         write.write_300w(data_root(profile), standin.faces, standin.seed, jobs=jobs)
 
 
+def render_videos(profile, jobs=2):
+    """Writes the profile's rendered videos and sets its stills in motion, where it has any."""
+    for data in profile.videos:
+        root = paths.ROOT / data.root
+        if data.standin:
+            from study.standin import video
+
+            made = data.standin
+            if data.name == "TF":
+                video.write_talking_face(root, made.frames, made.seed, jobs=jobs)
+            else:
+                video.write_300vw(root, made.videos, made.frames, made.seed, jobs=jobs)
+        if data.motion:
+            from study.standin import motion
+
+            made, source = data.motion, data_root(profile)
+            index = datasets.load(profile.data.name, source)
+            motion.write(
+                root, index, source, made.clips, made.frames, made.seed, made.size, jobs=jobs
+            )
+
+
 def prepare(profile, jobs=2):
-    """Index and crops of a profile's dataset.
+    """Index and crops of a profile's stills.
 
     Returns:
         the index (one row a face) and the `Crops`, rows alike.
@@ -29,15 +51,40 @@ def prepare(profile, jobs=2):
     """
     render(profile, jobs)
     index = datasets.load(profile.data.name, data_root(profile))
+    return index, _crops(profile, profile.data, index, jobs)
+
+
+def prepare_videos(profile, jobs=2):
+    """Index and crops of a profile's videos.
+
+    Frames that the published list calls broken are there: a stream runs over them, and scores
+    leave them out.
+
+    Returns:
+        dict from data set to its index (one row a frame) and its `Crops`, rows alike.
+
+    Raises:
+        datasets.DatasetError: what is missing or broken, all at once.
+    """
+    render_videos(profile, jobs)
+    made = {}
+    for data in profile.videos:
+        reader = datasets.reader(data.name)
+        keep = {"keep_broken": True} if data.name == "300VW" else {}
+        index = reader.read(paths.ROOT / data.root, **keep)
+        made[data.name] = index, _crops(profile, data, index, jobs)
+    return made
+
+
+def _crops(profile, data, index, jobs):
     settings = profile.crops
-    crops = crop_cache.build(
+    return crop_cache.build(
         index,
-        data_root(profile),
-        paths.crops(profile.name, profile.data.name),
+        paths.ROOT / data.root,
+        paths.crops(profile.name, data.name),
         size=settings.size,
         scale=settings.scale,
         context=settings.context,
         oversample=settings.oversample,
         jobs=jobs,
     )
-    return index, crops

@@ -13,20 +13,27 @@ from study import paths
 def why_not(profile):
     """What is missing for a profile, in words, or None where its pipeline can start.
 
-    Stand-ins are rendered, so they are never missing; parameters that cannot be read are for
-    `study.config` to name.
+    Stand-ins are rendered and stills set in motion, so they are never missing; parameters that
+    cannot be read are for `study.config` to name.
     """
-    data = yaml.safe_load(paths.params_file(profile).read_text())["data"]
-    root = paths.ROOT / data["root"]
-    if data.get("standin") or root.is_dir():
+    parameters = yaml.safe_load(paths.params_file(profile).read_text())
+    sets = [parameters[key] for key in ("data", "video", "talking") if parameters.get(key)]
+    gone = [data for data in sets if _is_missing(data)]
+    if not gone:
         return None
+    names = " and ".join(f"{data['name']} in {data['root']}" for data in gone)
+    checks = " and ".join(f"`python -m study check-data {d['name']} {d['root']}`" for d in gone)
     return (
-        f"profile {profile} needs {data['name']}, and there is no folder {data['root']}. Put or "
-        f"link the official folder there (see README.md, Bring real faces), check it with "
-        f"`python -m study check-data {data['name']} {data['root']}`, and try again. "
+        f"profile {profile} needs {names}, and there is no such folder. Put or link the official "
+        f"folder there (see README.md, Bring real faces), check it with {checks}, and try again. "
         f"`make repro` alone runs on rendered stand-ins; `make report PROFILE={profile}` shows "
         "what is recorded."
     )
+
+
+def _is_missing(data):
+    made = data.get("standin") or data.get("motion")
+    return not made and not (paths.ROOT / data["root"]).is_dir()
 
 
 if __name__ == "__main__":

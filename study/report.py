@@ -1,6 +1,7 @@
 """The page of a profile: one self-contained file of all tables and figures, made from records."""
 
 import base64
+import functools
 import json
 import re
 from pathlib import Path
@@ -9,11 +10,22 @@ import jinja2
 import markupsafe
 import pandas as pd
 
-from study import claims, figures, paper, paths, results, runs, tables
+from study import (
+    claims,
+    figures,
+    paper,
+    paths,
+    results,
+    runs,
+    tables,
+    temporal,
+    video_figures,
+    views,
+)
 
 TEMPLATE = "report.html.j2"
-
-LONG = 44  # letters of a cell that may wrap
+# Tables that need data or weights, read back where they are.
+KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker")
 
 # What each figure shows, for those who cannot see it.
 ALT = {
@@ -30,8 +42,19 @@ ALT = {
     "augmented": "The same faces rotated, scaled, shifted, mirrored, recoloured and occluded.",
     "marginal_heatmaps": "Predicted 1D heatmaps of some landmarks of one face.",
     "predictions": "Test faces with true and predicted landmarks.",
+    "tracker_history": "Training loss and validation NRMSE of the tracker over the epochs.",
+    "lambda_curve": "NRMSE of the tracker over the weight of the past, λ, from 0 to 1, on each "
+    "subset of videos, with 95 % intervals, and the paper's values at 0 and 0.3.",
+    "temporal_motion": "NRMSE against jitter of detectors and trackers on each subset of videos; "
+    "a dotted line marks the jitter of the true landmarks.",
+    "temporal_gain": "By how much NRMSE falls from one system to the next, with 95 % intervals, "
+    "on all landmarks, on those that something occludes, and on the others.",
+    "video_sheet": "Every third frame of a test video of each subset, with its landmarks.",
+    "refinement": "1D heatmaps of one landmark before and after temporal refinement, in frames "
+    "where refinement gains most.",
 }
 WITH_FACES = ("contact_sheet", "augmented", "marginal_heatmaps", "predictions")
+WITH_FACES += ("video_sheet", "refinement")
 
 
 def make(profile):
@@ -59,23 +82,29 @@ def make(profile):
 def make_tables(found):
     """All tables, saved and read back: name -> table; None where data or records are missing."""
     name = found.profile.name
-    gains = tables.gains(found)
+    gains, on_video = tables.gains(found), temporal.gains(found)
     made = {
-        "table1_resolution": tables.table1(found),
+        "table1_resolution": tables.table1(found, temporal.table1_row),
         "resolution_decoders": tables.decoders(found),
         "resolution_gain": gains,
         "tuning": tables.tuning(found),
         "cumulative_errors": tables.cumulative(found),
-        "claims": claims.table(gains, tables.worked_example()),
+        "table2_temporal_refinement": temporal.table2(found),
+        "temporal_motion": temporal.motion(found),
+        "temporal_gain": on_video,
+        "claims": claims.table(gains, tables.worked_example(), on_video),
         "trainings": tables.trainings(found),
     }
-    flagship = found.recorded(found.profile.flagship)
-    if flagship:
-        made["detector"] = tables.detector(found, found.profile.run(flagship[0]))
-        made["detector_history"] = tables.histories(found, found.profile.flagship)
+    shown = {"detector": (found.profile.flagship, tables.detector)}
+    shown["tracker"] = (found.profile.tracker, temporal.tracker)
+    for key, (one, summary) in shown.items():
+        recorded = found.recorded(one)
+        if recorded:
+            made[key] = summary(found, found.profile.run(recorded[0]))
+            made[f"{key}_history"] = tables.histories(found, one)
     saved = {key: tables.save(table, key, name) for key, table in made.items()}
-    kept = {key: tables.read(key, name) for key in ("data", "quantization", "detector", "affinity")}
-    return kept | {"detector_history": None} | saved
+    kept = {key: tables.read(key, name) for key in KEPT}
+    return kept | {"detector_history": None, "tracker_history": None} | saved
 
 
 def make_figures(found, made):
@@ -87,11 +116,29 @@ def make_figures(found, made):
     figures.save(curves, "cumulative_errors", name)
     if cost is not None:
         figures.save(figures.quantization_floor(cost), "quantization_floor", name)
-    if made["detector_history"] is not None:
-        drawn = figures.detector_history(made["detector_history"])
-        figures.save(drawn, "detector_history", name)
+    for history in ("detector_history", "tracker_history"):
+        if made[history] is not None:
+            figures.save(figures.detector_history(made[history]), history, name)
     if made["affinity"] is not None:
         figures.save(figures.affinity(made["affinity"]), "affinity", name)
+    for key, draw in drawn_of_videos(made).items():
+        figures.save(draw(), key, name)
+
+
+def drawn_of_videos(made):
+    """Figures of which something was measured on videos: name -> what draws it."""
+    table2, moving = made["table2_temporal_refinement"], made["temporal_motion"]
+    gained = made["temporal_gain"]
+    listed = {
+        "lambda_curve": (video_figures.lambda_curve, table2, "ours_percent"),
+        "temporal_motion": (video_figures.motion, moving, "percent"),
+        "temporal_gain": (video_figures.refinement_gains, gained, "decrease_percent"),
+    }
+    return {
+        key: functools.partial(draw, table)
+        for key, (draw, table, column) in listed.items()
+        if table[column].notna().any()
+    }
 
 
 def key_numbers(found, made):
@@ -109,6 +156,31 @@ def key_numbers(found, made):
         "gain_percent_common": _number(gain["decrease_percent"]),
         "gain_percent_common_low": _number(gain["low"]),
         "gain_percent_common_high": _number(gain["high"]),
+        "tracker_nrmse_percent": _trackers(found, made["table2_temporal_refinement"]),
+        "temporal_gain_percent": _refined(made["temporal_gain"]),
+    }
+
+
+def _trackers(found, table2):
+    """Per subset of videos: NRMSE of the tracker that is shown, and of one trained with λ=0."""
+    rows = table2[(table2["reading"] == temporal.TRAINED) & table2["ours_percent"].notna()]
+    run, kinds = temporal.shown(found.profile), {}
+    if run is not None:
+        kinds = {"shown": run.config.lam, "without_past": temporal.PLAIN}
+    by_lam = rows.set_index(["subset", "lam"])["ours_percent"].to_dict()
+    return {
+        subset: {kind: _number(by_lam.get((subset, lam))) for kind, lam in kinds.items()}
+        for subset in dict.fromkeys(rows["subset"])
+    }
+
+
+def _refined(gains):
+    """Per subset of videos: the gain from λ=0 to the λ that is shown, each trained."""
+    measured = (gains["landmarks"] == "all") & gains["decrease_percent"].notna()
+    rows = gains[measured & claims.is_trained(gains)].to_dict("records")
+    keys = {"gain": "decrease_percent", "low": "low", "high": "high"}
+    return {
+        row["subset"]: {key: _number(row[column]) for key, column in keys.items()} for row in rows
     }
 
 
@@ -141,25 +213,46 @@ def page(found, made):
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
     environment.filters.update(strong=strong, minutes=minutes)
-    profile, newest = found.profile, found.newest
+    profile, newest, tracker = found.profile, found.newest, temporal.shown(found.profile)
+    tracked = tracker is not None and bool(found.recorded(tracker.name))
     text = environment.get_template(TEMPLATE).render(
         profile=profile,
         record=newest,
         standin=profile.data.standin is not None,
+        staged=staged(profile),
+        has_video=profile.video is not None,
         found=found,
         measured_on=results.describe(newest) if newest else "",
         answer=claims.resolution(made["resolution_gain"], made["resolution_decoders"]),
         rounding=claims.rounding(made["quantization"]) if made["quantization"] is not None else "",
-        tables=_shown_tables(found, made),
+        tracked_on=temporal.describe(found, tracker) if tracked else "",
+        one_tracker=claims.tracker(found, _first(found, tracker)) if tracked else "",
+        on_video=claims.temporal(made["temporal_gain"], made["temporal_motion"]),
+        lam=tracker.config.lam if tracker is not None else None,
+        drawn=drawn_of_videos(made),
+        tables=views.shown_tables(found, made),
         figure=lambda name: figure(profile.name, name),
         shows_faces=profile.data.standin is not None,
         missing=missing(found, made),
-        looks=looks(found),
+        looks=views.looks(found),
         versions=versions(found),
         paper_size=paper.SIZE,
         paper_gain=paper.decrease(("detector-1d", 64), ("detector-1d", 768), "300W com"),
+        paper_temporal=temporal.published_gains(),
     )
     return re.sub(r"\n\s*\n+", "\n", text).strip() + "\n"
+
+
+def _first(found, run):
+    """The first recorded seed of a run."""
+    return found.profile.run(found.recorded(run.name)[0])
+
+
+def staged(profile):
+    """What stands in for videos of a camera: "rendered", "motion", or "" where nothing does."""
+    if profile.video is None or profile.video.real:
+        return ""
+    return "motion" if profile.video.motion else "rendered"
 
 
 def strong(text):
@@ -191,16 +284,13 @@ def figure(profile, name):
 
 def missing(found, made):
     """What is not there and why: a list of (what, why)."""
-    table = made["table1_resolution"]
-    empty = table[table["reason"] != ""]
-    rows = [
-        (f"Table 1, {', '.join(dict.fromkeys(rows['method']))}", rows, reason)
-        for reason, rows in empty.groupby("reason", sort=False)
-    ]
-    lines = [(f"{what}: {_places(there)}", reason) for what, there, reason in rows]
+    lines = _missing_of_table1(made["table1_resolution"])
+    lines += _missing_of_table2(made["table2_temporal_refinement"])
     lines += [(f"training {id}", reason) for id, reason in found.reasons.items()]
     if made["quantization"] is None:
         lines.append(("the cost of rounding", "no data on this machine, and no table of it here"))
+    if made["videos"] is None and found.profile.video:
+        lines.append(("the counts of videos", "no data on this machine, and no table of it here"))
     lines += [
         (f"the record {name}", "not listed in the profile, so nothing reads it")
         for name in runs.unlisted(found.profile)
@@ -208,18 +298,38 @@ def missing(found, made):
     return lines
 
 
+def _missing_of_table1(table):
+    empty = table[table["reason"] != ""]
+    kind = empty["method"].str.split("-").str[0]
+    return [
+        (f"Table 1, {', '.join(dict.fromkeys(rows['method']))}: {_places(rows)}", reason)
+        for (_, reason), rows in empty.groupby([kind, "reason"], sort=False)
+    ]
+
+
+def _missing_of_table2(table):
+    """The gaps of the λ curve; those of one tracker are not listed subset by subset."""
+    rows = table[(table["reason"] != "") & (table["reading"] == temporal.TRAINED)]
+    lines = []
+    for (reason, lams), subsets in _alike(rows):
+        listed = ", ".join(f"{lam:g}" for lam in lams)
+        lines.append((f"Table 2: {', '.join(subsets)} at λ {listed}", reason))
+    return lines
+
+
+def _alike(rows):
+    """Subsets that lack the same λ for the same reason: ((reason, λ), subsets) pairs."""
+    found = {}
+    for (subset, reason), there in rows.groupby(["subset", "reason"], sort=False):
+        found.setdefault((reason, tuple(sorted(there["lam"]))), []).append(subset)
+    return found.items()
+
+
 def _places(rows):
     """Subsets and L/F of some rows of Table 1, in few words."""
     shares = sorted(set(rows["length_over_input"]))
     listed = ", ".join(f"{share:g}" for share in shares)
     return f"{', '.join(dict.fromkeys(rows['subset']))} at L/F {listed}"
-
-
-def looks(found):
-    """The looks at the test set by date and commit: date, commit, runs, looks."""
-    grouped = found.looks.groupby(["date", "commit"], sort=True, dropna=False)
-    rows = [(*key, there["run"].nunique(), len(there)) for key, there in grouped]
-    return pd.DataFrame(rows, columns=["date", "commit", "runs", "looks"])
 
 
 def versions(found):
@@ -237,240 +347,3 @@ def versions(found):
         for name, version in record["versions"].items():
             collected.setdefault(name, set()).add(version)
     return {name: ", ".join(sorted(values)) for name, values in collected.items()}
-
-
-# --- tables as HTML ----------------------------------------------------------------------------
-
-
-def number(digits):
-    """A formatter of numbers; nothing where there is none."""
-    return lambda value: "" if pd.isna(value) else f"{value:,.{digits}f}"
-
-
-def general(value):
-    """Numbers as short as they are, texts as they are, nothing where there is nothing."""
-    if pd.isna(value):
-        return ""
-    return value if isinstance(value, str) else f"{value:g}"
-
-
-def html_table(table, columns, caption):
-    """A table in a box of its own that scrolls where the screen is too narrow.
-
-    Args:
-        table: data frame.
-        columns: column -> (header, formatter); others are left out.
-        caption: what the table holds.
-    """
-    rows = [
-        [(form(row[column]), _kind(row[column])) for column, (_, form) in columns.items()]
-        for row in table.to_dict("records")
-    ]
-    template = jinja2.Environment(autoescape=True).from_string(
-        '<p class="caption">{{ caption }}</p>'
-        '<div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table>'
-        '<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr>'
-        "</thead><tbody>{% for row in rows %}<tr>{% for text, kind in row %}"
-        "<td{{ kind }}>{{ text }}</td>{% endfor %}</tr>{% endfor %}"
-        "</tbody></table></div>"
-    )
-    headers = [header for header, _ in columns.values()]
-    return markupsafe.Markup(template.render(caption=caption, headers=headers, rows=rows))
-
-
-def _kind(value):
-    """The class of a cell: numbers stand right, long texts wrap."""
-    if not isinstance(value, str) or isinstance(value, markupsafe.Markup):
-        return markupsafe.Markup(" class=n")
-    return markupsafe.Markup(" class=wrap") if len(value) > LONG else ""
-
-
-def interval(mean, low, high):
-    """A number with its interval in small print, kept on one line."""
-    if pd.isna(mean):
-        return ""
-    html = "{} <small>[{}, {}]</small>"
-    return markupsafe.Markup(html).format(f"{mean:.2f}", f"{low:.2f}", f"{high:.2f}")
-
-
-def right(value):
-    """A number in percent that stands right in its column like the intervals beside it."""
-    return markupsafe.Markup(number(2)(value))
-
-
-def because(reason):
-    """A reason in the place of a number."""
-    return markupsafe.Markup("<small>{}</small>").format(reason)
-
-
-def _plain(value):
-    return value
-
-
-def table1_view(table):
-    """Table 1 as the paper prints it, a row a method and L/F, ours beside: a data frame."""
-    table = table[table["method"].isin(tables.METHODS)]
-    rows = {}
-    for row in table.to_dict("records"):
-        at = rows.setdefault(
-            (row["method"], row["length_over_input"]),
-            {"method": row["method"], "share": row["length_over_input"], "paper_L": row["length"]},
-        )
-        short = row["subset"].split()[1]
-        at[f"{short} paper"] = right(row["nrmse_percent"]) or because(row["note"])
-        shown = interval(row["ours_percent"], row["ours_low"], row["ours_high"])
-        at[f"{short} ours"] = shown or because(row["reason"])
-        if not pd.isna(row["ours_length"]):
-            at |= {"ours_L": row["ours_length"], "seeds": row["seeds"]}
-    return pd.DataFrame(rows.values()).reindex(
-        columns=["method", "share", "paper_L", "ours_L", "seeds"]
-        + [f"{short} {whose}" for short in ("com", "cha", "full") for whose in ("paper", "ours")]
-    )
-
-
-def decoders_view(table, subset="common"):
-    """NRMSE of each system by each decoder on one subset; the best on validation stands out."""
-    rows = []
-    for name, there in table[table["subset"] == subset].groupby("name", sort=False):
-        first = there.iloc[0]
-        row = {"name": name, "share": first["length_over_input"], "length": first["length"]}
-        row |= {"sigma": first["sigma_bins"], "reason": first["reason"], "seeds": first["seeds"]}
-        best = there["validation_percent"].min()
-        for line in there.to_dict("records"):
-            text = number(2)(line["percent"])
-            chosen = line["validation_percent"] == best
-            html = "<strong>{}</strong>" if chosen else "{}"
-            row[line["decoder"]] = markupsafe.Markup(html).format(text)
-            if chosen:
-                row |= {"held": best, "rms": line["rms_percent"]}
-                row |= {"pupil": line["pupil_percent"]}
-        rows.append(row)
-    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "pupil"]
-    return pd.DataFrame(rows, columns=[*columns, "seeds", "reason"])
-
-
-def gains_view(table):
-    """The gains by argmax, and by the best decoder where there are some."""
-    best = (table["decoder"] == tables.BEST) & table["decrease_percent"].notna()
-    rows = table[(table["decoder"] == "argmax") | best]
-    cells = zip(rows["decrease_percent"], rows["low"], rows["high"], rows["reason"], strict=True)
-    return rows.assign(ours=[interval(*cell[:3]) or because(cell[3]) for cell in cells])
-
-
-def _shown_tables(found, made):
-    """All tables of the page as HTML, by name."""
-    data = results.describe(found.newest) if found.newest else "nothing recorded yet"
-    subsets = {
-        f"{short} {whose}": (f"{short}, {whose}", _plain)
-        for short in ("com", "cha", "full")
-        for whose in ("paper", "ours")
-    }
-    text, whole = general, number(0)
-    shown = {
-        "table1": html_table(
-            table1_view(made["table1_resolution"]),
-            {
-                **{"method": ("method", text), "share": ("L/F", text)},
-                **{"paper_L": ("L, paper", whole), "ours_L": ("L, ours", whole)},
-                **{"seeds": ("seeds", whole), **subsets},
-            },
-            f"Table 1, NRMSE (%) by argmax; the paper: F={paper.SIZE}; ours: {data}",
-        ),
-        "gains": html_table(
-            gains_view(made["resolution_gain"]),
-            {
-                **{"comparison": ("comparison", text), "subset": ("subset", text)},
-                **{"decoder": ("decoder", text), "before_percent": ("before, %", number(2))},
-                **{"after_percent": ("after, %", number(2)), "ours": ("decrease, %", _plain)},
-                **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", text)},
-            },
-            f"Relative decrease of NRMSE [95 % interval]; {data}",
-        ),
-        "decoders": html_table(
-            decoders_view(made["resolution_decoders"]),
-            {
-                **{"name": ("system", text), "share": ("L/F", text), "length": ("L", whole)},
-                "sigma": ("σ, bins", number(2)),
-                **{decoder: (decoder, _plain) for decoder in tables.DECODERS},
-                **{"held": ("validation", number(2)), "rms": ("RMS", number(2))},
-                "pupil": ("over pupils", number(2)),
-                **{"seeds": ("seeds", whole), "reason": ("", text)},
-            },
-            f"NRMSE (%) on common test faces by decoder; {data}",
-        ),
-        "tuning": html_table(
-            made["tuning"],
-            {
-                **{"name": ("candidate", text), "model": ("model", text)},
-                **{"length": ("L", whole), "epochs": ("epochs", whole), "varied": ("varied", text)},
-                **{decoder: (decoder, number(2)) for decoder in tables.DECODERS},
-                **{"chosen": ("chosen", text), "reason": ("", text)},
-            },
-            "Candidates: NRMSE (%) on held-out training faces, best first; no test face",
-        ),
-        "trainings": html_table(
-            made["trainings"],
-            {
-                **{"run": ("run", text), "epochs": ("epochs", whole)},
-                **{"parameters": ("parameters", whole), "train": ("trained on", whole)},
-                **{"validation": ("held out", whole), "test": ("tested on", whole)},
-                **{"minutes": ("minutes", number(1)), "samples_per_second": ("faces/s", whole)},
-                **{"peak_memory_mib": ("peak MiB", whole), "finished": ("finished (UTC)", text)},
-                **{"commit": ("commit", text), "reason": ("", text)},
-            },
-            "Every training that the profile lists",
-        ),
-        "looks": html_table(
-            looks(found),
-            {key: (key, text) for key in ("date", "commit", "runs", "looks")},
-            "Looks at the test set",
-        ),
-        "claims": html_table(
-            _claims_view(made["claims"]),
-            {
-                **{"claim": ("claim", text), "subset": ("subset", text)},
-                **{"paper_value": ("the paper", text), "unit": ("unit", text)},
-                **{"shown": ("ours", _plain), "verdict": ("verdict", text)},
-                **{"data": ("measured on", text)},
-            },
-            "The paper's claims that this study has reached",
-        ),
-    }
-    shown |= {"data": "", "quantization": ""}
-    if made["data"] is not None:
-        shown["data"] = html_table(
-            made["data"],
-            {
-                **{"folder": ("folder", text), "subset": ("subset", text)},
-                **{"official": ("official faces", whole), "found": ("here", whole)},
-                **{"held_out": ("held out", whole), "photographs": ("photographs", whole)},
-            },
-            f"Faces in the official folders; {made['data']['data'].iloc[0]}",
-        )
-    if made["quantization"] is not None:
-        cost = made["quantization"]
-        shown["quantization"] = html_table(
-            cost.assign(
-                shown=[interval(*c) for c in cost[["nrmse_percent", "low", "high"]].values]
-            ),
-            {
-                **{"subset": ("faces", text), "rule": ("rule", text), "length": ("L", whole)},
-                **{"length_over_input": ("L/F", text), "shown": ("NRMSE, %", _plain)},
-            },
-            f"NRMSE (%) that rounding alone causes [95 % interval]; {cost['data'].iloc[0]}",
-        )
-    return shown
-
-
-def _claims_view(table):
-    """The claims with a verdict or a place in this study; the rest are counted on the page."""
-    rows = table[table["reason"] != claims.NOT_YET]
-    cells = []
-    for row in rows.to_dict("records"):
-        exact = pd.isna(row["ours_low"]) and not pd.isna(row["ours"])
-        shown = f"{row['ours']:.2f}" if exact else interval(*map(row.get, OURS))
-        cells.append(shown or because(row["reason"]))
-    return rows.assign(shown=cells)
-
-
-OURS = ("ours", "ours_low", "ours_high")

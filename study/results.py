@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import datasets, metrics, paths, runs, training
+from study import config as configs
+from study import datasets, material, metrics, paths, runs, training, work
 from study.datasets import augment
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}
@@ -43,8 +44,13 @@ class Results:
 
     @property
     def newest(self):
-        """The record that was finished last, or None."""
-        return max(self.records.values(), key=lambda record: record["finished"], default=None)
+        """The record on stills that was finished last, or None."""
+        return _newest(self.records, on_video=False)
+
+    @property
+    def newest_on_video(self):
+        """The record on videos that was finished last, or None."""
+        return _newest(self.records, on_video=True)
 
     @property
     def seconds(self):
@@ -108,7 +114,7 @@ class Results:
 
 def folder(profile, id):
     """Where the record of a run is, by its id."""
-    return runs.folder(profile, profile.run(id))
+    return material.folder(profile, profile.run(id))
 
 
 @functools.lru_cache(maxsize=128)
@@ -155,18 +161,29 @@ def load(profile):
             reasons[run.id] = reason
         else:
             records[run.id] = runs.read_record(profile, run)
-    newest = max(records.values(), key=lambda record: record["finished"], default=None)
-    for id in list(records):
-        if records[id]["data"]["fingerprint"] != newest["data"]["fingerprint"]:
-            reasons[id] = "recorded on other data"
-            del records[id]
+    for on_video in (False, True):
+        newest = _newest(records, on_video)
+        for id, record in list(records.items()):
+            alike = _is_on_video(record) == on_video
+            if alike and record["data"]["fingerprint"] != newest["data"]["fingerprint"]:
+                reasons[id] = "recorded on other data"
+                del records[id]
     return Results(profile, records, reasons, _looks(profile))
+
+
+def _is_on_video(record):
+    return record["group"] in configs.ON_VIDEO
+
+
+def _newest(records, on_video):
+    here = [record for record in records.values() if _is_on_video(record) == on_video]
+    return max(here, key=lambda record: record["finished"], default=None)
 
 
 def _unreadable(profile, run):
     """Why the files beside a run.json do not serve, or None."""
-    where = runs.folder(profile, run)
-    needed = ["history.csv"] + ["predictions.npz"] * (run.group == "resolution")
+    where = material.folder(profile, run)
+    needed = ["history.csv"] + ["predictions.npz"] * (run.group in configs.TESTED)
     missing = [name for name in needed if not (where / name).exists()]
     return f"{', '.join(missing)} missing beside its run.json" if missing else None
 
@@ -243,9 +260,9 @@ def outputs(profile, run, crops, rows):
         crops: its `Crops`.
         rows: which faces.
     """
-    if not runs.weights_file(profile, run).exists():
+    if not material.weights_file(profile, run).exists():
         return None
-    model, faces = runs.load_model(profile, run), runs.faces_of(profile, crops, rows)
+    model, faces = work.load_model(profile, run), material.faces_of(profile, crops, rows)
     settings = run.config
     images, points = augment.plain(
         faces.pictures, faces.points, size=settings.size, share=faces.share
@@ -259,3 +276,76 @@ def outputs(profile, run, crops, rows):
 def scheme(profile):
     """The landmark scheme of a profile's dataset."""
     return datasets.reader(profile.data.name).SCHEME
+
+
+# --- videos -----------------------------------------------------------------------------------
+
+
+def plain_crops(profile, crops, rows):
+    """Unvaried crops of some cached faces: images (n, 3, F, F), points (n, N, 2) px of the crop."""
+    faces = material.faces_of(profile, crops, rows)
+    return augment.plain(faces.pictures, faces.points, size=profile.crops.size, share=faces.share)
+
+
+def frames_of(crops, count, step):
+    """Rows of every so many-th frame of the first test video of each subset.
+
+    Args:
+        crops: `Crops` of videos.
+        count: frames of each video, at most.
+        step: frames between two of them.
+    """
+    table = crops.table[crops.table["split"] == "test"]
+    rows = []
+    for _, there in table.groupby("subset", sort=True):
+        first = there[there["video"] == there["video"].min()].sort_values("frame")
+        rows += list(first.index[::step][:count])
+    return np.array(rows)
+
+
+@dataclass(frozen=True)
+class Refinements:
+    """What a tracker made of one landmark in each of K frames.
+
+    Attributes:
+        before, after: pairs (h_x, h_y), each (K, L): detected heatmaps and refined ones.
+        points: (K, 2) true places, px of the crop.
+        landmarks: (K,) which landmark, the one that the refinement moved furthest.
+        size: F, px.
+    """
+
+    before: tuple
+    after: tuple
+    points: torch.Tensor
+    landmarks: tuple
+    size: int
+
+
+@torch.inference_mode()
+def refinements(profile, run, crops, frames):
+    """`Refinements` of a 1D tracker in some test frames; None where its weights are not here.
+
+    Args:
+        profile: a `config.Profile`.
+        run: one of its 1D trackers, recorded.
+        crops: `Crops` of its videos.
+        frames: table with columns video and frame; the tracker starts at each video's first.
+    """
+    if not material.weights_file(profile, run).exists():
+        return None
+    tracker, settings = work.load_model(profile, run), run.config
+    found = []
+    for video, frame in frames[["video", "frame"]].itertuples(index=False):
+        table = crops.table[(crops.table["video"] == video) & (crops.table["frame"] <= frame)]
+        rows = table.sort_values("frame").index.to_numpy()
+        images, points = plain_crops(profile, crops, rows)
+        detected, state = tracker.detector(images), None
+        for t in range(len(rows)):
+            refined, state = tracker.refine(*(e[t : t + 1] for e in detected), state)
+        last = tuple(e[-1:] for e in detected)
+        moved = [training.decode(h, settings, settings.decoder)[0] for h in (last, refined)]
+        n = int((moved[0] - moved[1]).norm(dim=-1).argmax())
+        found.append((n, [h[0, n] for h in last], [h[0, n] for h in refined], points[-1, n]))
+    numbers, before, after, places = zip(*found, strict=True)
+    pairs = [tuple(map(torch.stack, zip(*side, strict=True))) for side in (before, after)]
+    return Refinements(*pairs, torch.stack(places), numbers, settings.size)

@@ -3,8 +3,9 @@
 A record is `reports/<profile>/runs/<run>/` with run.json, history.csv and, but for candidates,
 predictions.npz: id and subset (B,) of the test faces; normalizer and interpupil (B,), the distances
 of the outer eye corners and of the eyes' centres; residual (B, N, 2), predicted minus true point by
-the run's own decoder, and residual_<decoder> by the others; all in px of the image file. Weights
-and checkpoints are a cache under `build/<profile>/`.
+the run's own decoder, and residual_<decoder> by the others; all in px of the image file. What
+predictions on videos hold more, `study.work.measure` says. Weights and checkpoints are a cache
+under `build/<profile>/`.
 """
 
 import contextlib
@@ -29,107 +30,9 @@ import numpy as np
 import torch
 
 from study import config as configs
-from study import datasets, metrics, paths, training
 from study import device as devices
-from study.datasets import crops as crop_cache
-
-
-class RunError(RuntimeError):
-    """A run that cannot start; the message says why and what to do."""
-
-
-def folder(profile, run):
-    """Where the record of a run is."""
-    return paths.runs(profile.name) / run.id
-
-
-def weights_file(profile, run):
-    """Where the weights of a run are cached."""
-    return paths.build(profile.name) / "weights" / f"{run.id}.pt"
-
-
-def checkpoint_file(profile, run):
-    """Where an interrupted run goes on from."""
-    return paths.build(profile.name) / "checkpoints" / f"{run.id}.pt"
-
-
-# --- the data of a profile --------------------------------------------------------------------
-
-
-def open_crops(profile):
-    """The cached crops of a profile, or None where they have not been made on this machine.
-
-    Crops that were cut with other parameters than the profile's are none.
-    """
-    where = paths.crops(profile.name, profile.data.name)
-    if not (where / "meta.json").exists():
-        return None
-    crops = crop_cache.read(where)
-    wanted = dataclasses.asdict(profile.crops)
-    return crops if {key: crops.meta[key] for key in wanted} == wanted else None
-
-
-def require_crops(profile):
-    """The cached crops of a profile.
-
-    Raises:
-        RunError: they have not been made on this machine; says how to.
-    """
-    crops = open_crops(profile)
-    if crops is None:
-        where = paths.crops(profile.name, profile.data.name).relative_to(paths.ROOT)
-        raise RunError(
-            f"{where} holds no crops of this profile: "
-            f"run `python -m study prepare --profile {profile.name}` first"
-        )
-    return crops
-
-
-def fingerprint(profile, crops):
-    """What a run is trained on, as one hash: the faces, how they are cut, who is held out."""
-    parts = [crops.meta["fingerprint"]]
-    parts += [dataclasses.asdict(part) for part in (profile.crops, profile.validation)]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def faces_of(profile, crops, rows):
-    """`training.Faces` of some rows (a bool mask or indices) of the cached crops."""
-    rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
-    pictures = torch.from_numpy(np.ascontiguousarray(crops.faces[rows]))
-    return training.Faces(
-        pictures=pictures,
-        points=torch.from_numpy(np.ascontiguousarray(crops.points[rows])),
-        share=profile.crops.scale / profile.crops.context,
-        order=datasets.reader(profile.data.name).SCHEME.mirror,
-    )
-
-
-def split(profile, crops):
-    """Bool masks (B,) of the faces to train on, to validate on, and to test on."""
-    held = crop_cache.validation_split(
-        crops.table, profile.validation.share, seed=profile.validation.seed
-    )
-    train = (crops.table["split"] == "train").to_numpy()
-    return train & ~held, held, (crops.table["split"] == "test").to_numpy()
-
-
-def describe_data(profile, crops):
-    """What a run was trained and measured on, for its record."""
-    train, held, test = split(profile, crops)
-    subsets = crops.table["subset"][test]
-    reader = datasets.reader(profile.data.name)
-    tested = dict.fromkeys(f.subset for f in reader.FOLDERS if f.split == "test")
-    return {
-        "name": profile.data.name,
-        "label": profile.data.label,
-        "standin": profile.data.standin is not None,
-        "fingerprint": fingerprint(profile, crops),
-        "train": int(train.sum()),
-        "validation": int(held.sum()),
-        "official_train": sum(f.official for f in reader.FOLDERS if f.split == "train"),
-        "test": {name: int((subsets == name).sum()) for name in tested},
-    }
-
+from study import paths, training, work
+from study.material import RunError, checkpoint_file, fingerprint_here, folder, weights_file
 
 # --- records ----------------------------------------------------------------------------------
 
@@ -173,9 +76,9 @@ def why_not_recorded(profile, run, data=None):
         return "another configuration"
     if record["recipe"] != training.RECIPES[run.config.model]:
         return "another recipe"
-    if record["group"] != run.group and run.group == "resolution":
+    if record["group"] != run.group and run.group in configs.TESTED:
         return "recorded as a candidate, without predictions"
-    if run.group == "resolution" and not (folder(profile, run) / "predictions.npz").exists():
+    if run.group in configs.TESTED and not (folder(profile, run) / "predictions.npz").exists():
         return "predictions.npz is missing"
     if data is not None and record["data"]["fingerprint"] != data:
         return "other data"
@@ -226,27 +129,6 @@ def _versions():
     }
 
 
-def _score_test(profile, run, crops, model, device):
-    """Arrays of predictions.npz for all test faces, by decoder."""
-    _, _, test = split(profile, crops)
-    rows = np.flatnonzero(test)
-    faces = faces_of(profile, crops, rows)
-    decoders = training.decoders_of(run.config)
-    predicted, truth = training.predict(model, faces, run.config, device, decoders)
-    truth = torch.from_numpy(crops.to_image(truth.numpy(), rows))
-    arrays = {
-        "id": crops.table["id"].to_numpy(dtype=str)[rows],
-        "subset": crops.table["subset"].to_numpy(dtype=str)[rows],
-        "normalizer": metrics.interocular(truth).numpy(),
-        "interpupil": metrics.interpupil(truth).numpy(),
-    }
-    for name, points in predicted.items():
-        key = "residual" if name == run.config.decoder else f"residual_{name}"
-        residual = crops.to_image(points.numpy(), rows) - truth.numpy()
-        arrays[key] = residual.astype(np.float16)  # px; 0.004 px at 4 px
-    return arrays
-
-
 def note_look(profile, run, arrays):
     """Writes down that the test set was looked at: one line a subset in test_looks.csv."""
     file = paths.reports(profile.name) / "test_looks.csv"
@@ -283,64 +165,66 @@ def _line(run, news):
     )
 
 
-def train(profile, run, report=print):
+def train(profile, run, report=print, *, record=True):
     """Trains a run, or goes on with it, and writes its record.
 
     Args:
         profile: a `config.Profile` whose crops have been made.
         run: one of its runs.
         report: called with a line of text after each epoch.
+        record: False keeps the weights alone: a record that serves is not written again.
 
     Raises:
-        RunError: no crops here, or another process trains this run.
+        RunError: no crops here, no weights of the detector inside, or another process trains
+            this run.
         training.TrainingError: the loss is not finite.
     """
-    crops = require_crops(profile)
     with _only_one(profile, run):
-        train_rows, held_rows, _ = split(profile, crops)
-        validation = faces_of(profile, crops, held_rows)
-        model, state = training.fit(
-            run.config,
-            faces_of(profile, crops, train_rows),
-            validation,
+        job = work.of(profile, run)
+        model, state = training.fit_task(
+            job.task,
             seed=run.seed,
-            landmarks=crops.points.shape[1],
             checkpoint=checkpoint_file(profile, run),
-            data=fingerprint(profile, crops),
+            data=job.data,
             report=lambda news: report(_line(run, news)),
         )
-        device = devices.choose(run.config.precision)
-        decoders = training.decoders_of(run.config)
-        scores = training.validate(model, validation, run.config, device, decoders)
-        arrays = None
-        if run.group == "resolution":
-            arrays = _score_test(profile, run, crops, model, device)
-        _write_record(profile, run, crops, model, state, scores, arrays)
+        _save_weights(profile, run, model)
+        if record:
+            _write_record(profile, run, job, model, state)
+        job.clean()
         checkpoint_file(profile, run).unlink(missing_ok=True)
 
 
-def _write_record(profile, run, crops, model, state, scores, arrays):
-    """Writes weights and record; run.json last, since it is what makes a run recorded."""
+def _save_weights(profile, run, model):
+    """Weights appear whole or not at all: a run that needs them looks whether they are there."""
+    file = weights_file(profile, run)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".part{os.getpid()}")
+    torch.save(model.state_dict(), part)
+    os.replace(part, file)
+
+
+def _write_record(profile, run, job, model, state):
+    """Measures a trained model and writes its record; run.json last, since it makes a record."""
+    device = devices.choose(run.config.precision)
+    decoders = training.decoders_of(run.config)
+    scores = job.task.validate(model, device, decoders)
+    arrays = job.arrays(model, device) if run.group in configs.TESTED else None
     where = folder(profile, run)
     where.mkdir(parents=True, exist_ok=True)
     for name in ("run.json", "predictions.npz"):
         (where / name).unlink(missing_ok=True)
-    weights = weights_file(profile, run)
-    weights.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), weights)
     _write_csv(where / "history.csv", state.history)
     if arrays is not None:
         np.savez_compressed(where / "predictions.npz", **arrays)
         note_look(profile, run, arrays)
-    data = describe_data(profile, crops)
-    device = devices.choose(run.config.precision)
     record = {
         "run": run.id,
         "name": run.name,
         "seed": run.seed,
         "group": run.group,
         "config": dataclasses.asdict(run.config),
-        "data": data,
+        "data": job.describe(),
         "recipe": training.RECIPES[run.config.model],
         "versions": _versions(),
         "source": source_hash(),
@@ -348,7 +232,7 @@ def _write_record(profile, run, crops, model, state, scores, arrays):
         "device": device.kind,
         "threads": torch.get_num_threads(),
         "seconds": round(state.seconds, 1),
-        "samples_per_second": round(data["train"] * run.config.epochs / state.seconds, 1),
+        "samples_per_second": round(job.task.samples * run.config.epochs / state.seconds, 1),
         "peak_memory_mib": round(device.peak_memory()),
         "parameters": sum(p.numel() for p in model.parameters()),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -357,37 +241,31 @@ def _write_record(profile, run, crops, model, state, scores, arrays):
     _write(where / "run.json", json.dumps(record, indent=1) + "\n")
 
 
-def load_model(profile, run):
-    """The trained model of a run on the CPU in evaluation mode.
-
-    Raises:
-        RunError: its weights are not on this machine; says how to get them.
-    """
-    file = weights_file(profile, run)
-    if not file.exists():
-        raise RunError(
-            f"no weights in {file.relative_to(paths.ROOT)}: they are not kept in git; "
-            f"`python -m study train --profile {profile.name} --again {run.id}` makes them"
-        )
-    scheme = datasets.reader(profile.data.name).SCHEME
-    model = training.build_model(run.config, scheme.count)
-    model.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    return model.eval()
-
-
 # --- many runs --------------------------------------------------------------------------------
 
 
 def missing(profile, selected=None):
     """The runs that have to be trained, with the reason: a list of (run, reason)."""
-    crops = open_crops(profile)
-    data = fingerprint(profile, crops) if crops is not None else None
-    found = []
+    known, found = {}, []
     for run in profile.runs if selected is None else selected:
-        reason = why_not_recorded(profile, run, data)
+        kind = run.group in configs.ON_VIDEO
+        if kind not in known:
+            known[kind] = fingerprint_here(profile, run)
+        reason = why_not_recorded(profile, run, known[kind])
         if reason:
             found.append((run, reason))
     return found
+
+
+def without_weights(profile, todo):
+    """Recorded detectors whose weights trackers need that are to be trained: a list of runs."""
+    ids = {run.id for run in todo}
+    inside = {profile.inside(run).id: profile.inside(run) for run in todo if run.detector}
+    return [
+        run
+        for id, run in inside.items()
+        if id not in ids and not weights_file(profile, run).exists()
+    ]
 
 
 def _start_worker(queue, threads, parent):
@@ -405,8 +283,8 @@ def _end_with(parent):
     os._exit(1)
 
 
-def _train_in_worker(profile, run):
-    train(profile, run, _report)
+def _train_in_worker(profile, run, record):
+    train(profile, run, _report, record=record)
 
 
 def ensure(profile, selected=None, report=print):
@@ -425,16 +303,29 @@ def ensure(profile, selected=None, report=print):
     report(f"{len(selected) - len(todo)} of {len(selected)} runs are recorded")
     for run, reason in todo:
         report(f"to train: {run.id} ({reason})")
+    again = without_weights(profile, [run for run, _ in todo])
+    for run in again:
+        report(f"to train: {run.id} (recorded, but its weights are not here and a tracker needs them)")
+    # A tracker needs the weights of the detector inside, so detectors come first.
+    phases = [(run, False) for run in again], [], []
+    for run, _ in todo:
+        phases[1 + bool(run.detector)].append((run, True))
+    for phase in (phases[0] + phases[1], phases[2]):
+        _train_all(profile, phase, report)
+
+
+def _train_all(profile, todo, report):
+    """Trains (run, whether to record it), several at once where the machine allows it."""
     jobs = min(profile.machine.jobs, len(todo))
-    if jobs <= 1:
-        devices.set_threads(profile.machine.threads)
-        for run, _ in todo:
-            train(profile, run, report)
-    else:
-        _ensure_in_workers(profile, [run for run, _ in todo], jobs, report)
+    if jobs > 1:
+        _train_in_workers(profile, todo, jobs, report)
+        return
+    devices.set_threads(profile.machine.threads)
+    for run, record in todo:
+        train(profile, run, report, record=record)
 
 
-def _ensure_in_workers(profile, todo, jobs, report):
+def _train_in_workers(profile, todo, jobs, report):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
     printer = threading.Thread(target=_print_from, args=(queue, report), daemon=True)
@@ -442,7 +333,7 @@ def _ensure_in_workers(profile, todo, jobs, report):
     start = (queue, profile.machine.threads, os.getpid())
     pool = ProcessPoolExecutor(jobs, context, initializer=_start_worker, initargs=start)
     try:
-        futures = [pool.submit(_train_in_worker, profile, run) for run in todo]
+        futures = [pool.submit(_train_in_worker, profile, *one) for one in todo]
         for future in as_completed(futures):
             future.result()
     except BrokenProcessPool:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import claims, config, heatmaps, metrics, paper, paths, results
+from study import claims, config, datasets, heatmaps, metrics, paper, paths, results
 
 METHODS = {"detector-1d": "detector1d", "detector-2d": "detector2d"}  # Table 1's name -> model
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
@@ -18,7 +18,7 @@ TOLERANCE = 1e-9  # L/F are compared as floats
 DECODERS = tuple(heatmaps.DECODERS)
 TEXTS = ("reason", "note", "data", "verdict", "varied")  # columns that are empty, not missing
 COUNTS = ("size", "length", "ours_length", "seeds", "faces", "epochs", "parameters", "train")
-COUNTS += ("validation", "test", "threads", "recipe")  # columns of whole numbers
+COUNTS += ("validation", "test", "threads", "recipe", "videos")  # columns of whole numbers
 FREE = ("epochs",)  # what a candidate may differ in from the run that took its settings over
 
 
@@ -47,10 +47,15 @@ def read(name, profile):
     return table.astype({column: "Int64" for column in COUNTS if column in table})
 
 
-def _tidy(rows, columns):
+def tidy(rows, columns):
     """A data frame with these columns; counts stay whole numbers where some are missing."""
     table = pd.DataFrame(rows, columns=list(columns))
     return table.astype({column: "Int64" for column in COUNTS if column in table})
+
+
+def as_tensor(values):
+    """Numbers as a float64 tensor."""
+    return torch.as_tensor(np.asarray(values), dtype=torch.float64)
 
 
 def percent(values):
@@ -103,11 +108,12 @@ def why_empty(found, run, subset):
 OURS = ("size", "ours_length", "ours_percent", "ours_low", "ours_high", "seeds", "faces")
 
 
-def table1(found):
+def table1(found, trackers=None):
     """Table 1 with our numbers beside the paper's, joined on L/F; ours by argmax, as the paper.
 
     Args:
         found: `results.Results`.
+        trackers: `temporal.table1_row`, which fills the half of the trackers; None leaves it empty.
 
     Returns:
         the paper's rows, then those of our systems at other L/F; the paper's columns, then
@@ -116,9 +122,9 @@ def table1(found):
     """
     published = paper.table1()
     rows = [*published.to_dict("records"), *_beyond(found.profile, published)]
-    rows = [{**row, **_ours(found, row)} for row in rows]
+    rows = [{**row, **_ours(found, row, trackers)} for row in rows]
     columns = [*published.columns, *OURS, "data", "reason"]
-    return _tidy(rows, columns)
+    return tidy(rows, columns)
 
 
 def _beyond(profile, published):
@@ -133,9 +139,9 @@ def _beyond(profile, published):
     return rows
 
 
-def _ours(found, row):
+def _ours(found, row, trackers):
     if row["method"] not in METHODS:
-        return {"reason": "video is not part of this study yet"}
+        return trackers(found, row) if trackers else {"reason": "trackers are in another table"}
     model, subset = METHODS[row["method"]], SUBSETS[row["subset"]]
     run = find(found.profile, model, over_input=row["length_over_input"])
     reason = why_empty(found, run, subset)
@@ -178,7 +184,7 @@ def decoders(found):
     columns += ["validation_percent", "subset", "percent", "low", "high"]
     columns += ["rms_percent", "pupil_percent"]
     columns += ["seeds", "faces", "data", "reason"]
-    return _tidy(rows, columns)
+    return tidy(rows, columns)
 
 
 def _decoded(found, run, decoder, subset):
@@ -258,7 +264,7 @@ def gains(found):
     columns = ["comparison", "subset", "decoder", "before", "after", "before_percent"]
     columns += ["after_percent", "decrease_percent", "low", "high", "paper_percent", "verdict"]
     columns += ["seeds", "faces", "data", "reason"]
-    return _tidy(rows, columns)
+    return tidy(rows, columns)
 
 
 def _gain(found, comparison, decoder, named):
@@ -315,7 +321,7 @@ def tuning(found):
         candidates.setdefault(run.name, run)
     rows = [_candidate(found, run, candidates.values()) for run in candidates.values()]
     columns = ["name", "model", "length", "epochs", "varied", "percent", *DECODERS]
-    table = _tidy(rows, [*columns, "best", "chosen", "seeds", "reason"])
+    table = tidy(rows, [*columns, "best", "chosen", "seeds", "reason"])
     return table.sort_values(["model", "length", "percent"], kind="stable", ignore_index=True)
 
 
@@ -456,6 +462,33 @@ def data(folders, crops, held, label):
     return pd.DataFrame(rows)
 
 
+def videos(profile, crops, held):
+    """Videos and frames at hand against the official sets, a row a subset.
+
+    Args:
+        profile: a `config.Profile`.
+        crops: data set -> its `Crops`.
+        held: (R,) bool, the frames of the first data set that are held out for validation.
+
+    Returns:
+        dataset, subset, official_videos, official_frames, videos, frames, held_out (videos),
+        data.
+    """
+    rows = []
+    for data in profile.videos:
+        table = crops[data.name].table
+        kept = held if data.name == profile.video.name else np.zeros(len(table), dtype=bool)
+        official = {part.subset: part for part in datasets.reader(data.name).FOLDERS}
+        for subset, there in table.groupby("subset", sort=True):
+            row = dict(dataset=data.name, subset=subset)
+            row |= dict(official_videos=getattr(official[subset], "videos", 1))
+            row |= dict(official_frames=official[subset].official)
+            row |= dict(videos=there["video"].nunique(), frames=len(there))
+            row |= dict(held_out=table[kept & (table["subset"] == subset)]["video"].nunique())
+            rows.append(row | dict(data=data.label))
+    return pd.DataFrame(rows)
+
+
 def detector(found, run):
     """What the training of one run was and gave: what, value, unit."""
     record = found.records[run.id]
@@ -551,7 +584,7 @@ def trainings(found):
     columns = ["run", "group", "model", "length", "epochs", "parameters", "train", "validation"]
     columns += ["test", "minutes", "samples_per_second", "peak_memory_mib", "device", "threads"]
     columns += ["torch", "recipe", "commit", "finished", "reason"]
-    return _tidy(rows, columns)
+    return tidy(rows, columns)
 
 
 def _training(found, run):
@@ -561,7 +594,7 @@ def _training(found, run):
     if record is None:
         return row
     faces = record["data"]
-    tested = sum(faces["test"].values()) if run.group == "resolution" else 0
+    tested = sum(faces["test"].values()) if run.group in config.TESTED else 0
     row |= dict(train=faces["train"], validation=faces["validation"], test=tested)
     row |= dict(minutes=record["seconds"] / 60, torch=record["versions"]["torch"])
     same = ("parameters", "samples_per_second", "peak_memory_mib", "device", "threads")

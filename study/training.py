@@ -14,7 +14,7 @@ from study.models import MODELS
 
 # What a training computes, by model. Raise a model's number when a change alters its weights: all
 # its records are then of another recipe, and are trained anew. A test pins the first ten steps.
-RECIPES = {"detector1d": 1, "detector2d": 1}
+RECIPES = {"detector1d": 1, "detector2d": 1, "tracker1d": 1, "tracker2d": 1}
 
 
 class TrainingError(RuntimeError):
@@ -64,7 +64,8 @@ def build_model(config, landmarks):
 
 def targets(points, config):
     """Target heatmaps of a batch, a tuple: (h_x, h_y) or (h,)."""
-    make = heatmaps.joint_targets if config.model == "detector2d" else heatmaps.marginal_targets
+    joint = config.model in ("detector2d", "tracker2d")
+    make = heatmaps.joint_targets if joint else heatmaps.marginal_targets
     made = make(points.float(), config.size, config.length, config.target_sigma)
     return made if isinstance(made, tuple) else (made,)
 
@@ -130,8 +131,9 @@ def batches(faces, config, generator):
 
 
 def make_optimizer(model, config):
-    """The paper's Adam, at the configuration's rate."""
-    return torch.optim.Adam(model.parameters(), lr=config.rate, fused=True)
+    """The paper's Adam on what is not frozen, at the configuration's rate."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.Adam(trained, lr=config.rate, fused=True)
 
 
 def train_step(model, optimizer, images, points, config, device):
@@ -140,7 +142,11 @@ def train_step(model, optimizer, images, points, config, device):
     wanted = targets(device.move(points), config)
     with device.autocast():
         output = as_tuple(model(images))
-    loss = heatmap_loss(output, wanted)
+    return descend(heatmap_loss(output, wanted), optimizer)
+
+
+def descend(loss, optimizer):
+    """One step down a loss; returns the loss without its graph."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     optimizer.step()
@@ -241,17 +247,62 @@ def _rates(optimizer, rate):
         group["lr"] = rate
 
 
-def _run_epoch(model, average, optimizer, faces, config, device, epoch, seed):
+@dataclass(frozen=True)
+class FaceTask:
+    """The training of a detector on faces, as `fit_task` asks for it.
+
+    Attributes:
+        config: a `config.TrainingConfig`.
+        training, validation: `Faces`.
+        landmarks: N.
+    """
+
+    config: object
+    training: Faces
+    validation: Faces
+    landmarks: int
+
+    @property
+    def samples(self):
+        """Faces of an epoch."""
+        return len(self.training)
+
+    @property
+    def steps(self):
+        """Batches of an epoch."""
+        parts = torch.arange(len(self.training)).split(self.config.batch)
+        return sum(len(rows) > 1 for rows in parts)
+
+    def build(self):
+        """The model before training, drawn from torch's global generator."""
+        if len(self.training) < 2:
+            raise TrainingError(f"{len(self.training)} faces to train on; batch norm needs two")
+        return build_model(self.config, self.landmarks)
+
+    def batches(self, generator):
+        """One epoch of batches."""
+        return batches(self.training, self.config, generator)
+
+    def step(self, model, optimizer, batch, device):
+        """One step of Adam; returns the loss."""
+        return train_step(model, optimizer, *batch, self.config, device)
+
+    def validate(self, model, device, decoders=None):
+        """Mean NRMSE on what is held out, by decoder."""
+        return validate(model, self.validation, self.config, device, decoders)
+
+
+def _run_epoch(model, average, optimizer, task, device, epoch, seed):
     """One epoch; returns its mean loss and the last rate. Stops at a loss that is not finite."""
     model.train()
-    per_epoch = sum(len(r) > 1 for r in torch.arange(len(faces)).split(config.batch))
+    config, per_epoch = task.config, task.steps
     total = torch.zeros((), device=device.kind)
     rate = config.rate
-    for number, (images, points) in enumerate(batches(faces, config, epoch_generator(seed, epoch))):
+    for number, batch in enumerate(task.batches(epoch_generator(seed, epoch))):
         step = epoch * per_epoch + number
         rate = learning_rate(step, config.epochs * per_epoch, config)
         _rates(optimizer, rate)
-        loss = train_step(model, optimizer, images, points, config, device)
+        loss = task.step(model, optimizer, batch, device)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss.item()} in epoch {epoch + 1}, batch {number + 1} of "
@@ -272,13 +323,28 @@ def _snapshot(model, average, optimizer):
 
 
 def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data="", report=print):
-    """Trains a model, resuming from a checkpoint exactly where there is one.
+    """Trains a detector on faces: `fit_task` of a `FaceTask`.
 
     Args:
         config: a `TrainingConfig`.
         training, validation: `Faces`.
-        seed: of weights, order and augmentation.
         landmarks: N.
+        seed, checkpoint, data, report: as in `fit_task`.
+
+    Raises:
+        TrainingError: as `fit_task`; or there are fewer than two training faces.
+    """
+    task = FaceTask(config, training, validation, landmarks)
+    return fit_task(task, seed=seed, checkpoint=checkpoint, data=data, report=report)
+
+
+def fit_task(task, *, seed, checkpoint=None, data="", report=print):
+    """Trains a model, resuming from a checkpoint exactly where there is one.
+
+    Args:
+        task: a `FaceTask` or `tracking.ClipTask`: its config, samples and steps an epoch; build,
+            batches, step and validate.
+        seed: of weights, order and augmentation.
         checkpoint: file for the state after each epoch; None keeps none.
         data: fingerprint of the data, so that a checkpoint of other data is not resumed.
         report: called with a dict after each epoch: epoch, epochs, rate, loss,
@@ -288,14 +354,12 @@ def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data=
         the model in evaluation mode on its device, and its final `State`.
 
     Raises:
-        TrainingError: the loss is not finite; names epoch and batch. Or there are fewer than two
-            training faces.
+        TrainingError: the loss is not finite; names epoch and batch.
     """
-    if len(training) < 2:
-        raise TrainingError(f"{len(training)} faces to train on; batch norm needs two")
+    config = task.config
     device = devices.choose(config.precision)
     torch.manual_seed(seed)
-    model = device.place(build_model(config, landmarks))
+    model = device.place(task.build())
     average = _average_of(model, config)
     optimizer = make_optimizer(model, config)
     identity = {
@@ -314,10 +378,10 @@ def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data=
             average.load_state_dict(state.average)
     for epoch in range(state.epoch, config.epochs):
         start = time.perf_counter()
-        loss, rate = _run_epoch(model, average, optimizer, training, config, device, epoch, seed)
+        loss, rate = _run_epoch(model, average, optimizer, task, device, epoch, seed)
         trained = time.perf_counter() - start
         kept = average.module if average is not None else model
-        score = validate(kept, validation, config, device)[config.decoder]
+        score = task.validate(kept, device)[config.decoder]
         seconds = time.perf_counter() - start
         state.history.append(
             {
@@ -337,7 +401,7 @@ def fit(config, training, validation, *, seed, landmarks, checkpoint=None, data=
             {
                 **history[-1],
                 "epochs": config.epochs,
-                "samples_per_second": len(training) / trained,
+                "samples_per_second": task.samples / trained,
                 "seconds_left": done / (epoch + 1) * (config.epochs - epoch - 1),
             }
         )

@@ -4,14 +4,25 @@ import dataclasses
 import json
 
 import numpy as np
+import torch
 
-from study import config, heatmaps, runs, training
+from study import config, heatmaps, material, tracking, training
 
 FOLDER = {"common": "helen/testset", "challenging": "ibug"}
+VIDEOS = {"S1": (6, 9, 4), "S2": (5, 8, 7), "S3": (10, 6, 5), "TF": (12,)}  # frames of each
 
 
-def profile(name="cpu", seeds=(0, 1), standin=False, lengths=(16, 64, 192), **changes):
-    """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px."""
+def profile(
+    name="cpu", seeds=(0, 1), standin=False, lengths=(16, 64, 192), video=False, lams=(), **changes
+):
+    """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
+
+    Args:
+        video: whether there are trackers, at λ=0.3 and 0 on the longest heatmaps (whose detector
+            saw frames), on the shortest, and in 2D; "camera" makes their videos real ones, True
+            rendered ones where `standin` and stills in motion elsewhere.
+        lams: λ of further trackers on the longest heatmaps.
+    """
     raw = {
         "profile": name,
         "data": {"name": "300W", "root": "data/300W", "source": "data/300W"},
@@ -36,33 +47,70 @@ def profile(name="cpu", seeds=(0, 1), standin=False, lengths=(16, 64, 192), **ch
     }
     if standin:
         raw["data"]["standin"] = {"seed": 0, "faces": {"afw": 3}}
+    if video:
+        raw = _with_trackers(raw, "rendered" if standin else video, lengths, list(seeds), lams)
     return config.parse(raw, "synthetic")
 
 
-def write(profile, run, *, common=20, challenging=0, error=None, standin=False, **changes):
+def _with_trackers(raw, kind, lengths, seeds, lams):
+    """The mapping of a profile with videos and trackers added."""
+    made = {"rendered": {"standin": {"seed": 0, "frames": 9}}}
+    made[True] = {"motion": {"seed": 0, "frames": 9, "clips": {"train": 9}}}
+    folder = {"source": "data/300W", **made.get(kind, {})}
+    raw["video"] = {"name": "300VW", "root": "data/300VW", **folder}
+    if kind is not True:
+        raw["talking"] = {"name": "TF", "root": "data/TF", **folder}
+    low, high = lengths[0], lengths[-1]
+    one = {"model": "tracker1d", "detector": f"video1d_L{high}", "seeds": seeds}
+    raw["tracker"] = f"tracker1d_L{high}"
+    video = {"group": "video", "model": "detector1d", "length": high, "frame_step": 2}
+    raw["runs"] |= {
+        f"video1d_L{high}": {**video, "seeds": seeds},
+        f"tracker1d_L{high}": one,
+        f"tracker1d_L{low}": {**one, "detector": f"detector1d_L{low}"},
+        "tracker2d_L32": {"model": "tracker2d", "detector": "detector2d_L32", "seeds": seeds},
+    }
+    for lam in (0.0, *lams):
+        name = f"tracker1d_L{high}_lam{10 * lam:02.0f}"
+        raw["runs"][name] = {**one, "lam": lam, "seeds": seeds}
+    return raw
+
+
+def write(
+    profile, run, *, common=20, challenging=0, error=None, standin=False, videos=None, **changes
+):
     """Writes the record of a run: residuals of about `error` (fraction), drawn by its seed.
 
     Args:
         profile, run: whose record.
         common, challenging: test faces of each subset.
         error: mean NRMSE by argmax, a fraction; other decoders do a little better. None takes
-            one that falls with L.
+            one that falls with L; a tracker's also falls as λ nears 0.35.
         standin: whether the record says that its faces are rendered.
+        videos: frames of the test videos of each subset; None is those of VIDEOS that the
+            profile has.
         changes: entries of run.json that differ.
     """
-    where = runs.folder(profile, run)
+    where = material.folder(profile, run)
     where.mkdir(parents=True, exist_ok=True)
-    error = error if error is not None else 0.04 + 0.5 / run.config.length
+    error = error if error is not None else _error(run)
     decoders = training.decoders_of(run.config)
     better = {name: error * (1 - 0.04 * place) for place, name in enumerate(decoders)}
     if run.group == "resolution":
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
+    if run.group in config.ON_VIDEO:
+        there = VIDEOS if profile.talking else {key: VIDEOS[key] for key in ("S1", "S2", "S3")}
+        videos = there if videos is None else videos
+    if run.group == "tracker":
+        np.savez_compressed(where / "predictions.npz", **_on_videos(run, error, videos))
     epochs = range(1, run.config.epochs + 1)
     lines = [f"{e},0.001,{100 / e:.6g},{error * (1 + 1 / e):.6g},1.5" for e in epochs]
     header = "epoch,rate,loss,validation_nrmse,seconds"
     (where / "history.csv").write_text("\n".join([header, *lines]) + "\n")
     record = _record(profile, run, {"common": common, "challenging": challenging}, standin)
+    if run.group in config.ON_VIDEO:
+        record["data"] = _data_on_videos(profile, videos)
     record |= {"validation": better, **changes}
     (where / "run.json").write_text(json.dumps(record))
     return record
@@ -72,6 +120,80 @@ def write_all(profile, **options):
     """Writes the records of all runs of a profile."""
     for run in profile.runs:
         write(profile, run, **options)
+
+
+def _error(run):
+    error = 0.04 + 0.5 / run.config.length
+    if run.config.model == "tracker1d":
+        error *= 1 - 0.25 * np.exp(-(((run.config.lam - 0.35) / 0.3) ** 2))
+    return error
+
+
+def _on_videos(run, error, videos):
+    """Arrays of predictions.npz of a tracker, as `work.measure` documents them.
+
+    All landmarks drift together. The detector inside errs by a fifth more, and three times as far
+    where something occludes: in S3, the jaw line in every third frame. On TF seven count.
+    """
+    rng = np.random.default_rng([run.seed, run.config.length])
+    fixed = np.random.default_rng(3)  # the videos are the same for every run
+    parts = []
+    for subset, lengths in videos.items():
+        for number, count in enumerate(lengths):
+            parts.append(_one_video(run, error, subset, f"{subset}{number:02d}", count, rng, fixed))
+    arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    scale = torch.from_numpy(arrays["normalizer"])
+    truth = torch.from_numpy(arrays.pop("truth"))
+    found = (torch.from_numpy(arrays[key]).double() for key in ("residual", "detected"))
+    ends = [truth + residual.nan_to_num() for residual in found]
+    lengths = [count for counts in videos.values() for count in counts]
+    return arrays | tracking.motion_measures(*ends, truth, scale, lengths)
+
+
+def _one_video(run, error, subset, name, frames, rng, fixed):
+    scale = np.full(frames, fixed.uniform(80, 120))
+    path = 0.05 * scale[0] * np.sin(np.arange(frames) * fixed.uniform(0.3, 0.6))
+    truth = np.repeat(path[:, None, None], 68, axis=1) * [1.0, 0.5] + fixed.uniform(0, 99, (68, 2))
+    occluded = np.zeros((frames, 68), dtype=bool)
+    occluded[::3, :17] = subset == "S3"
+    hard = {"S1": 1.0, "S2": 1.1, "S3": 1.3, "TF": 0.7}[subset] * fixed.uniform(0.8, 1.2)
+    size = np.where(occluded, 2.0, 1.0) * hard * error * scale[:, None]
+    still, moving = rng.normal(size=(1, 68, 2)), rng.normal(size=(frames, 68, 2))
+    residual = 0.8 * size[..., None] * (0.9 * still + 0.3 * moving)
+    worse = np.where(occluded, 1.5, 1.2)[..., None]
+    again = 0.8 * size[..., None] * worse * (0.8 * still + 0.6 * rng.normal(size=moving.shape))
+    found = {"residual": residual, "residual_local": 0.95 * residual, "detected": again}
+    found["residual_previous"] = 1.1 * residual
+    if getattr(run.config, "lam", 0) and run.config.model == "tracker1d":
+        found["residual_without"] = 0.95 * again
+    if subset == "TF":
+        for points in found.values():
+            points[:, 7:] = np.nan
+    return {
+        "id": np.array([f"{name}/vid#{n}" for n in range(frames)]),
+        "subset": np.full(frames, subset),
+        "video": np.full(frames, name),
+        "frame": np.arange(1, frames + 1, dtype=np.int32),
+        "normalizer": scale,
+        "interpupil": np.full(frames, np.nan) if subset == "TF" else 0.7 * scale,
+        "occluded": occluded,
+        "truth": truth,
+        **{key: points.astype(np.float16) for key, points in found.items()},
+    }
+
+
+def _data_on_videos(profile, videos):
+    return {
+        "name": profile.video.name,
+        "label": profile.video.label,
+        "standin": not profile.video.real,
+        "fingerprint": "4567",
+        "train": 5184,
+        "validation": 576,
+        "train_videos": 216,
+        "test": {subset: sum(counts) for subset, counts in videos.items()},
+        "test_videos": {subset: len(counts) for subset, counts in videos.items()},
+    }
 
 
 def _predictions(run, errors, faces):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import claims, paths, results, tables
+from study import claims, paths, results, tables, temporal
 
 
 @pytest.fixture
@@ -128,9 +128,13 @@ def test_the_answer_on_data_counts_the_faces():
     rows = [("train", "train", 3148, 100, 10), ("test", "common", 554, 50, 0)]
     rows += [("test", "challenging", 135, 0, 0)]
     table = pd.DataFrame(rows, columns=["split", "subset", "official", "found", "held_out"])
-    text = claims.data(table.assign(data="300W"))
+    videos = [("train", 9, 216, 2, "stills in motion"), ("S3", 4, 1096, 0, "stills in motion")]
+    videos = pd.DataFrame(videos, columns=["subset", "videos", "frames", "held_out", "data"])
+    text = claims.data(table.assign(data="300W"), videos)
     assert "90 faces are trained on and 10 are held out" in text
     assert "50 of 554 common and 0 of 135 challenging" in text
+    assert "9 train (216 frames, 2 held out), 4 S3 (1,096 frames, 0 held out): stills" in text
+    assert claims.data(table.assign(data="300W"), videos[:0]).endswith("No videos.")
 
 
 def test_the_answer_on_the_detector_names_stand_ins(root):
@@ -142,3 +146,85 @@ def test_the_answer_on_the_detector_names_stand_ins(root):
     assert "stand-ins, not photographs" in text and "487,236 parameters" in text
     percent = 100 * found.errors(run.id, "argmax", "common").mean()
     assert f"{percent:.2f} % by argmax on 20 common test faces" in text
+
+
+# --- videos ------------------------------------------------------------------------------------
+
+
+def watched(kind=True, **options):
+    profile = synthetic.profile(seeds=(0,), video=kind)
+    for run in profile.runs:
+        synthetic.write(profile, run, **options)
+    return results.load(profile)
+
+
+def on_video(found):
+    return claims.table(tables.gains(found), tables.worked_example(), temporal.gains(found))
+
+
+def test_claims_on_video_are_judged_on_videos_of_a_camera_alone(root):
+    camera = on_video(watched("camera")).set_index("id")
+    assert camera.loc["lambda-300vw-s2", "verdict"] == "reproduced"
+    assert camera.loc["resolution-300vw-s1", "verdict"] == "reproduced"
+    staged = on_video(watched(True)).set_index("id")
+    assert staged.loc["lambda-300vw-s2", "verdict"] == "inconclusive"
+    assert staged.loc["lambda-300vw-s2", "ours"] > 0
+    assert staged.loc["lambda-300vw-s2", "data"].startswith("300W stills in motion, trained on")
+    assert staged.loc["lambda-tf", "reason"] == "videos not available"
+
+
+def test_one_video_alone_decides_nothing(root):
+    row = on_video(watched("camera")).set_index("id").loc["lambda-tf"]
+    assert row["ours"] > 0 and np.isnan(row["ours_low"]) and row["verdict"] == "inconclusive"
+
+
+def test_a_profile_without_trackers_says_so_of_every_claim_on_video(root):
+    table = on_video(load())
+    rows = table[table["id"].isin(claims.ON_VIDEO)]
+    assert len(rows) == len(claims.ON_VIDEO) == 8
+    assert set(rows["reason"]) == {"no tracker of this comparison in the profile"}
+    assert set(rows["verdict"]) == {"not run"}
+
+
+def test_the_answer_on_the_past_states_effects_verdicts_jitter_and_delay(root):
+    found = watched(True)
+    gains, motion = temporal.gains(found), temporal.motion(found)
+    text = claims.temporal(gains, motion)
+    rows = gains[gains["landmarks"] == "all"]
+    row = claims.row_of(rows, "λ 0 to 0.3, each trained", "300VW S3")
+    assert f"{row['decrease_percent']:.1f} % lower on 300VW S3 ({row['low']:.2f} to" in text
+    assert text.count("**inconclusive**") == 3 and "the paper: 6.79 %" in text
+    assert "On occluded landmarks of 300VW S3: λ 0 to 0.3, each trained, " in text
+    assert "of 300VW S1: " not in text  # nothing is occluded there
+    late = motion[motion["system"] == "1D detector"]
+    jitter, frames = late["jitter_percent"].mean(), late["delay_frames"].mean()
+    word = "early" if round(frames, 2) < 0 else "late"
+    assert f"1D detector, {jitter:.2f} % and {abs(frames):.2f} frames {word}" in text
+    assert text.endswith("Measured on 300W stills in motion, trained on 216 clips, F=64.")
+    assert "nan" not in text
+
+
+def test_the_answer_on_the_past_states_no_interval_of_a_single_video(root):
+    found = watched("camera")
+    text = claims.temporal(temporal.gains(found), temporal.motion(found))
+    assert "on TF (one video, no interval; the paper: 2.48 %): **inconclusive**" in text
+
+
+def test_without_a_tracker_the_answer_on_the_past_says_so(root):
+    for profile, why in (
+        (synthetic.profile(), "no tracker"),
+        (synthetic.profile(video=True), "not trained yet (no record)"),
+    ):
+        found = results.load(profile)
+        text = claims.temporal(temporal.gains(found), temporal.motion(found))
+        assert text == f"Not answered yet: {why}."
+        saved = tables.save(temporal.gains(found), "temporal_gain", profile.name)
+        assert claims.temporal(saved, temporal.motion(found)) == text
+
+
+def test_the_answer_on_a_tracker_names_the_detector_inside(root):
+    found = watched(True)
+    text = claims.tracker(found, found.profile.run("tracker1d_L192-s0"))
+    percent = 100 * found.records["tracker1d_L192-s0"]["validation"]["argmax"]
+    assert f"{percent:.2f} % NRMSE by argmax on 576 held-out frames" in text
+    assert "video1d_L192-s0, the detector inside, was trained on 300W stills in motion" in text

@@ -7,7 +7,7 @@ from test_runs import RAW, write_params
 from w300_folder import cut_off, write_w300
 
 from study import __main__ as cli
-from study import config, paths, prepare, runs, training
+from study import config, material, paths, prepare, runs, training
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_an_unknown_run_is_one_line(root, capsys):
 
 def test_an_unknown_group_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "tiny", "--group", "final")
-    assert line == "error: no group 'final'; there are resolution, search"
+    assert line == "error: no group 'final'; there are resolution, search, video, tracker"
 
 
 def test_training_before_the_crops_are_made_is_one_line(root, capsys):
@@ -110,7 +110,7 @@ def test_a_truncated_image_stops_before_training_with_its_name(root, capsys):
 
 def test_an_unknown_data_set_is_one_line(root, capsys):
     (line,) = failure(capsys, "check-data", "301W", str(root))
-    assert line == "error: no data set '301W'; there is: 300W"
+    assert line == "error: no data set '301W'; there is: 300W, 300VW, TF"
 
 
 def test_checking_data_prints_counts_and_fails_where_files_are_broken(root, capsys):
@@ -160,7 +160,7 @@ def test_training_again_trains_what_is_recorded(root, capsys):
 
 def test_training_again_without_crops_keeps_the_record(root, capsys):
     profile = config.load("tiny")
-    where = runs.folder(profile, profile.run("one-s0"))
+    where = material.folder(profile, profile.run("one-s0"))
     where.mkdir(parents=True)
     (where / "run.json").write_text("{}")
     failure(capsys, "train", "--profile", "tiny", "--again", "one-s0")

@@ -1,5 +1,6 @@
 """Tests of study.datasets.crops."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from video_folder import VIDEOS, cut_after, write_300vw, write_talking_face, write_video
 from w300_folder import cut_off, invented_image, invented_points, write_w300
 
-from study.datasets import crops, load
+from study.datasets import crops, load, video
 from study.datasets.crops import (
     build,
     cut,
@@ -175,7 +177,7 @@ def test_the_cache_holds_the_crops_of_all_faces_in_the_order_of_the_index(root, 
     assert result.faces.shape == (13, 3, 40, 40) and result.faces.dtype == np.uint8
     assert result.points.shape == (13, 68, 2) and result.points.dtype == np.float64
     assert result.affine.shape == (13, 3)
-    for name in ("id", "split", "subset", "image", "photograph", "face_size"):
+    for name in ("id", "split", "subset", "image", "photograph", "video", "frame", "face_size"):
         assert list(result.table[name]) == list(index[name])
     np.testing.assert_array_equal(np.stack(result.table["visible"]), np.stack(index["visible"]))
     image = Image.open(root / index["image"][4])
@@ -370,9 +372,135 @@ def test_a_killed_process_leaves_no_cache_and_the_next_one_tidies_up(root, folde
     assert sorted(p.name for p in folder.parent.iterdir()) == [".300W.stamps.json", "300W"]
 
 
+def test_the_fingerprint_is_the_hash_of_ids_files_and_points(root, folder):
+    """Records of trainings hold it: with another rule all of them would be trained again."""
+    assert made(root, folder).meta["fingerprint"] == hash_of(load("300W", root), root)
+
+
+def hash_of(index, root):
+    """sha256 over id, sha256 of the file and points of each face, by id."""
+    parts = []
+    for _, face in index.sort_values("id").iterrows():
+        file = hashlib.sha256((root / face["image"]).read_bytes()).hexdigest()
+        points = np.ascontiguousarray(face["points"], dtype="<f8").tobytes()
+        parts.append(f"{face['id']}\0{file}\0".encode() + points)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
+
+
+def test_several_faces_of_one_image_are_cut_from_it(root, folder):
+    index = load("300W", root)
+    index.loc[2, "image"] = index["image"][0]
+    result = build(index, root, folder, size=SIZE, progress=False)
+    image = Image.open(root / index["image"][0]).convert("RGB")
+    for row in (0, 2):
+        crop = cut(image, square(index["box"][row], 2.0, 40), 40)
+        np.testing.assert_array_equal(result.faces[row], crop.transpose(2, 0, 1))
+
+
 def test_an_index_without_faces_is_refused(root, folder):
     with pytest.raises(ValueError, match="no face"):
         build(load("300W", root).iloc[:0], root, folder, size=SIZE)
+
+
+# Videos
+
+
+@pytest.fixture
+def videos(tmp_path):
+    return write_300vw(tmp_path / "300VW")
+
+
+def cut_frames(index, root):
+    """(B, 3, 40, 40), the rows of an index cut one by one from videos decoded for each."""
+    expected = []
+    for _, row in index.iterrows():
+        frame = list(video.frames(root / row["image"]))[row["frame"] - 1]
+        crop = cut(Image.fromarray(frame), square(row["box"], 2.0, 40), 40)
+        expected.append(crop.transpose(2, 0, 1))
+    return np.stack(expected)
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_annotated_frame_of_a_video_is_cut_in_the_order_of_the_index(videos, folder, jobs):
+    index = load("300VW", videos).iloc[::-1].reset_index(drop=True)
+    result = build(index, videos, folder, size=SIZE, jobs=jobs, progress=False)
+    np.testing.assert_array_equal(result.faces, cut_frames(index, videos))
+    assert result.table["video"].tolist() == index["video"].tolist()
+    assert result.table["frame"].tolist() == index["frame"].tolist()
+    assert result.table["frame"].dtype == np.int64
+    truth = np.stack(list(index["points"]))
+    np.testing.assert_allclose(result.to_image(result.points, np.arange(len(index))), truth)
+
+
+def test_frames_that_the_index_does_not_name_are_skipped(videos, folder):
+    index = load("300VW", videos)
+    index = index[index["frame"].isin([2, 4])].reset_index(drop=True)
+    result = build(index, videos, folder, size=SIZE, progress=False)
+    np.testing.assert_array_equal(result.faces, cut_frames(index, videos))
+
+
+def test_a_video_is_decoded_once_and_no_further_than_needed(videos, folder, monkeypatch):
+    decoded = []
+
+    def spy(path):
+        for frame in original(path):
+            decoded.append(path.parent.name)
+            yield frame
+
+    original = video.frames
+    monkeypatch.setattr(video, "frames", spy)
+    index = load("300VW", videos)
+    build(index[index["frame"] != 5], videos, folder, size=SIZE, progress=False)
+    counts = {name: decoded.count(name) for name in VIDEOS}
+    assert counts == {**VIDEOS, "114": 4}
+
+
+def test_crops_of_videos_are_not_made_again_until_a_video_changes(videos, folder, monkeypatch):
+    index = load("300VW", videos)
+    first = build(index, videos, folder, size=SIZE, progress=False)
+    sound = files(folder)
+    os.utime(videos / "114/vid.avi", ns=(1, 1))
+    with monkeypatch.context() as patch:
+        forbid_cutting(patch)
+        build(index, videos, folder, size=SIZE, progress=False)
+    assert files(folder) == sound
+    write_video(videos / "114/vid.avi", VIDEOS["114"], fps=30)  # other bytes, the same frames
+    again = build(index, videos, folder, size=SIZE, progress=False)
+    assert again.meta["fingerprint"] != first.meta["fingerprint"]
+
+
+def test_the_fingerprint_of_frames_holds_the_hash_of_their_video(videos, folder):
+    index = load("300VW", videos)
+    meta = build(index, videos, folder, size=SIZE, progress=False).meta
+    assert meta["fingerprint"] == hash_of(index, videos)
+
+
+def test_all_bad_videos_are_listed_at_once_and_nothing_is_left(videos, folder):
+    index = load("300VW", videos)
+    cut_after(videos / "001/vid.avi", 2, rest=100)
+    write_video(videos / "114/vid.avi", 3)
+    (videos / "203/vid.avi").unlink()
+    with pytest.raises(DatasetError) as error:
+        build(index, videos, folder, size=SIZE, progress=False)
+    causes = {problem.file: problem.cause for problem in error.value.problems}
+    gone = causes.pop("203/vid.avi")
+    assert "203/vid.avi" in gone and "No such file" in gone
+    assert causes == {
+        "001/vid.avi": "damaged after 2 frames: data is missing",
+        "114/vid.avi": "3 frames; the index has faces of frame 5",
+    }
+    assert list(folder.parent.iterdir()) == []
+
+
+def test_frames_that_are_stills_on_disk_are_cut_like_stills(tmp_path, folder):
+    root = write_talking_face(tmp_path / "TF", [0, 1, 3])
+    index = load("TF", root)
+    result = build(index, root, folder, size=SIZE, progress=False)
+    assert result.points.shape == (3, 7, 2)
+    assert result.table["frame"].tolist() == [0, 1, 3]
+    image = Image.open(root / "franck_00003.jpg").convert("RGB")
+    crop = cut(image, square(index["box"][2], 2.0, 40), 40)
+    np.testing.assert_array_equal(result.faces[2], crop.transpose(2, 0, 1))
 
 
 # The validation split

@@ -115,7 +115,7 @@ def test_the_floor_figure_draws_both_rules_and_the_paper():
 
 
 def test_figures_draw_into_given_axes():
-    ax = figures._grid(1, 1, 4, 3)[0, 0]
+    ax = figures.grid(1, 1, 4, 3)[0, 0]
     assert figures.quantization_floor(cost(), ax=ax) is ax
 
 

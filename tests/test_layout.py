@@ -18,15 +18,22 @@ STUDY = ROOT / "study"
 LAYERS = (
     {"landmarks", "heatmaps", "metrics", "models"},  # pure: no file, no clock, no global state
     {"paths", "device", "paper"},
-    {"datasets", "standin"},
-    {"config", "training"},
+    {"datasets", "standin", "faces"},
+    {"config", "training", "tracking", "weights", "follower"},
+    {"material"},
+    {"work"},
     {"runs"},
     {"prepare", "results"},
-    {"tables", "figures", "claims"},
-    {"report", "readme", "ready", "notebook", "bench", "__main__"},
+    {"tables", "temporal", "figures", "video_figures", "claims", "overlay"},
+    {"views", "report", "readme", "ready", "notebook", "bench", "track", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
-PACKAGES = {"cv2": "opencv-python-headless", "PIL": "pillow", "yaml": "pyyaml"}
+PACKAGES = {
+    "cv2": "opencv-python-headless",
+    "dlib": "dlib-bin",
+    "PIL": "pillow",
+    "yaml": "pyyaml",
+}
 
 PROFILES = ["demo", *sorted(path.parent.name for path in ROOT.glob("profiles/*/dvc.yaml"))]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

@@ -120,6 +120,34 @@ def test_records_of_other_data_than_the_newest_are_not_mixed_in(root):
     assert found.recorded("detector1d_L16") == ["detector1d_L16-s1"]
 
 
+def test_stills_and_videos_have_their_own_newest_record_and_data(root):
+    profile = synthetic.profile(seeds=(0, 1), video=True)
+    synthetic.write_all(profile)
+    for id in ("tracker1d_L192-s0", "tracker1d_L16-s0"):
+        file = results.folder(profile, id) / "run.json"
+        record = json.loads(file.read_text())
+        record["data"]["fingerprint"] = "of other videos"
+        record["finished"] = f"2024-04-0{1 + (id == 'tracker1d_L16-s0')}T10:00:00+00:00"
+        file.write_text(json.dumps(record))
+    found = results.load(profile)
+    other = "recorded on other data"
+    assert found.reasons == dict.fromkeys(("tracker1d_L192-s0", "tracker1d_L16-s0"), other)
+    assert found.newest["group"] in ("resolution", "search")
+    assert found.newest_on_video["group"] in ("video", "tracker")
+    assert found.newest_on_video["data"]["fingerprint"] == "4567"
+    assert len(found.recorded("detector1d_L192")) == 2
+    assert found.faces("common") == 20  # of the stills, whatever was recorded last
+
+
+def test_a_tracker_without_its_predictions_says_so_and_the_detector_inside_needs_none(root):
+    profile = synthetic.profile(seeds=(0,), video=True)
+    synthetic.write_all(profile)
+    assert not (results.folder(profile, "video1d_L192-s0") / "predictions.npz").exists()
+    assert results.load(profile).reasons == {}
+    (results.folder(profile, "tracker2d_L32-s0") / "predictions.npz").unlink()
+    assert "predictions.npz" in results.load(profile).reasons["tracker2d_L32-s0"]
+
+
 def test_a_record_without_its_predictions_says_which_file_is_missing(root):
     profile = synthetic.profile()
     synthetic.write_all(profile)

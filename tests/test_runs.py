@@ -17,7 +17,7 @@ import torch
 import yaml
 from w300_folder import write_w300
 
-from study import config, metrics, paths, prepare, runs, training
+from study import config, material, metrics, paths, prepare, runs, training, work
 
 RAW = {
     "profile": "tiny",
@@ -96,7 +96,7 @@ def silent(line):
 
 
 def change_record(profile, id, **changes):
-    file = runs.folder(profile, profile.run(id)) / "run.json"
+    file = material.folder(profile, profile.run(id)) / "run.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
 
 
@@ -128,13 +128,13 @@ def test_a_record_says_what_it_was_trained_and_measured_on(profile):
 
 def test_a_record_counts_the_parameters_of_its_model(profile):
     for run in profile.runs:
-        model = runs.load_model(profile, run)
+        model = work.load_model(profile, run)
         count = sum(p.numel() for p in model.parameters())
         assert runs.read_record(profile, run)["parameters"] == count
 
 
 def test_the_history_has_a_line_an_epoch(profile):
-    where = runs.folder(profile, profile.run("one-s0"))
+    where = material.folder(profile, profile.run("one-s0"))
     with open(where / "history.csv") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["epoch", "rate", "loss", "validation_nrmse", "seconds"]
@@ -145,7 +145,7 @@ def test_the_history_has_a_line_an_epoch(profile):
 
 def test_predictions_hold_a_residual_of_every_decoder_for_every_test_face(profile):
     for id in ("one-s0", "two-s0"):
-        arrays = np.load(runs.folder(profile, profile.run(id)) / "predictions.npz")
+        arrays = np.load(material.folder(profile, profile.run(id)) / "predictions.npz")
         others = {f"residual_{name}" for name in training.decoders_of(profile.run(id).config)[1:]}
         assert set(arrays) == {"id", "subset", "normalizer", "interpupil", "residual"} | others
         assert sorted(arrays["subset"]) == ["challenging"] * 3 + ["common"] * 2
@@ -157,12 +157,12 @@ def test_predictions_hold_a_residual_of_every_decoder_for_every_test_face(profil
 
 def test_residuals_are_predictions_less_the_annotated_points_in_px_of_the_image(profile):
     run = profile.run("one-s0")
-    arrays = np.load(runs.folder(profile, run) / "predictions.npz")
+    arrays = np.load(material.folder(profile, run) / "predictions.npz")
     index = prepare.datasets.load("300W", prepare.data_root(profile)).set_index("id")
-    crops = runs.open_crops(profile)
+    crops = material.open_crops(profile)
     rows = [list(crops.table["id"]).index(id) for id in arrays["id"]]
-    model, device = runs.load_model(profile, run), training.devices.choose()
-    found, _ = training.predict(model, runs.faces_of(profile, crops, rows), run.config, device)
+    model, device = work.load_model(profile, run), training.devices.choose()
+    found, _ = training.predict(model, material.faces_of(profile, crops, rows), run.config, device)
     for i, id in enumerate(arrays["id"]):
         truth = index.loc[id, "points"]
         image_px = crops.to_image(found["argmax"][i : i + 1].numpy(), [rows[i]])[0]
@@ -172,16 +172,16 @@ def test_residuals_are_predictions_less_the_annotated_points_in_px_of_the_image(
 
 
 def test_validation_scores_are_those_of_the_weights_on_the_held_out_faces(profile):
-    run, crops = profile.run("two-s0"), runs.open_crops(profile)
-    held = runs.faces_of(profile, crops, runs.split(profile, crops)[1])
-    model = runs.load_model(profile, run)
+    run, crops = profile.run("two-s0"), material.open_crops(profile)
+    held = material.faces_of(profile, crops, material.split(profile, crops)[1])
+    model = work.load_model(profile, run)
     found, truth = training.predict(model, held, run.config, training.devices.choose())
     error = metrics.nrmse(found["argmax"], truth, metrics.interocular(truth)).mean().item()
     assert runs.read_record(profile, run)["validation"]["argmax"] == pytest.approx(error, rel=1e-5)
 
 
 def test_candidates_never_see_the_test_set(profile):
-    where = runs.folder(profile, profile.run("candidate-s0"))
+    where = material.folder(profile, profile.run("candidate-s0"))
     assert sorted(file.name for file in where.iterdir()) == ["history.csv", "run.json"]
     assert "candidate" not in (paths.reports("tiny") / "test_looks.csv").read_text()
 
@@ -203,8 +203,8 @@ def test_a_finished_run_leaves_no_checkpoint(profile):
 
 
 def test_the_training_validation_and_test_faces_are_apart(profile):
-    crops = runs.open_crops(profile)
-    train, held, test = runs.split(profile, crops)
+    crops = material.open_crops(profile)
+    train, held, test = material.split(profile, crops)
     assert (train.astype(int) + held + test == 1).all()
     photographs = crops.table["photograph"]
     assert not set(photographs[train]) & set(photographs[held])
@@ -279,7 +279,7 @@ def test_a_candidate_that_is_promoted_is_trained_for_its_predictions(root):
 def test_a_run_that_becomes_a_candidate_loses_its_old_predictions(root):
     changed = with_changes(one__group="search", one__epochs=1)
     runs.ensure(changed, report=silent)
-    where = runs.folder(changed, changed.run("one-s0"))
+    where = material.folder(changed, changed.run("one-s0"))
     assert sorted(file.name for file in where.iterdir()) == ["history.csv", "run.json"]
 
 
@@ -290,14 +290,14 @@ def test_a_record_with_a_key_that_is_gone_is_of_another_configuration(profile):
 
 
 def test_a_record_that_is_no_json_is_named(profile):
-    (runs.folder(profile, profile.run("one-s0")) / "run.json").write_text("<<<<<<< HEAD")
-    with pytest.raises(runs.RunError, match="reports/tiny/runs/one-s0/run.json is no JSON"):
+    (material.folder(profile, profile.run("one-s0")) / "run.json").write_text("<<<<<<< HEAD")
+    with pytest.raises(material.RunError, match="reports/tiny/runs/one-s0/run.json is no JSON"):
         runs.missing(profile)
 
 
 def test_a_half_written_record_is_none(profile):
     """run.json comes last: a record without it is trained again."""
-    (runs.folder(profile, profile.run("one-s0")) / "run.json").unlink()
+    (material.folder(profile, profile.run("one-s0")) / "run.json").unlink()
     assert reasons(profile) == {"one-s0": "no record"}
 
 
@@ -317,34 +317,34 @@ def test_unlisted_records_are_named(root):
 def test_training_without_crops_says_what_to_do(profile):
     shutil.rmtree(paths.crops("tiny", "300W"))
     message = "build/tiny/crops/300W holds no crops.*python -m study prepare --profile tiny"
-    with pytest.raises(runs.RunError, match=message):
+    with pytest.raises(material.RunError, match=message):
         runs.train(profile, profile.run("one-s0"), silent)
 
 
 def test_crops_of_other_parameters_are_not_trained_on(root):
     changed = with_changes(crops={"size": 32, "context": 2.5})
-    assert runs.open_crops(changed) is None
-    with pytest.raises(runs.RunError, match="holds no crops of this profile"):
+    assert material.open_crops(changed) is None
+    with pytest.raises(material.RunError, match="holds no crops of this profile"):
         runs.train(changed, changed.run("one-s0"), silent)
 
 
 def test_a_run_in_the_hands_of_another_process_is_left_to_it(profile):
     run = profile.run("one-s0")
-    file = runs.checkpoint_file(profile, run).with_suffix(".lock")
+    file = material.checkpoint_file(profile, run).with_suffix(".lock")
     with open(file, "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(runs.RunError, match="one-s0 is being trained by another process"):
+        with pytest.raises(material.RunError, match="one-s0 is being trained by another process"):
             runs.train(profile, run, silent)
-    (runs.folder(profile, run) / "run.json").unlink()
+    (material.folder(profile, run) / "run.json").unlink()
     runs.train(profile, run, silent)  # the other one has gone
     assert reasons(profile) == {}
 
 
 def test_weights_that_are_not_here_are_named(profile):
-    runs.weights_file(profile, profile.run("one-s0")).unlink()
+    material.weights_file(profile, profile.run("one-s0")).unlink()
     message = r"no weights in build/tiny/weights/one-s0.pt.*--profile tiny --again one-s0"
-    with pytest.raises(runs.RunError, match=message):
-        runs.load_model(profile, profile.run("one-s0"))
+    with pytest.raises(material.RunError, match=message):
+        work.load_model(profile, profile.run("one-s0"))
 
 
 def test_a_failing_training_leaves_no_record(root, monkeypatch):
@@ -412,15 +412,15 @@ def test_killed_trainings_end_their_workers_and_go_on_to_the_same_weights(root, 
 
     profile = config.load("tiny")
     run = profile.run(name)
-    state = torch.load(runs.checkpoint_file(profile, run), weights_only=True)["state"]
+    state = torch.load(material.checkpoint_file(profile, run), weights_only=True)["state"]
     assert 3 <= state["epoch"] < 24
     lines = []
     runs.train(profile, run, lines.append)
     assert len(lines) == 24 - state["epoch"]
-    crops = runs.open_crops(profile)
-    sides = [runs.faces_of(profile, crops, mask) for mask in runs.split(profile, crops)[:2]]
+    crops = material.open_crops(profile)
+    sides = [material.faces_of(profile, crops, mask) for mask in material.split(profile, crops)[:2]]
     model, _ = training.fit(run.config, *sides, seed=0, landmarks=68, report=silent)
-    resumed = runs.load_model(profile, run).state_dict()
+    resumed = work.load_model(profile, run).state_dict()
     assert all(torch.equal(resumed[key], value) for key, value in model.state_dict().items())
 
 

@@ -70,7 +70,8 @@ def test_reasons_say_what_is_missing(root):
     assert row(table, **one, length=64)["reason"] == "not trained yet (no record)"
     dark = row(table, method="detector-1d", subset="300W cha", length=768)
     assert dark["reason"] == "images not available"
-    assert "video" in row(table, method="tracker-1d", subset="300VW S1", length=64)["reason"]
+    other = row(table, method="tracker-1d", subset="300VW S1", length=64)
+    assert other["reason"] == "trackers are in another table"
 
 
 def test_challenging_and_full_rows_are_filled_where_the_images_are_there(root):

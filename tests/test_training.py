@@ -9,7 +9,7 @@ from study import heatmaps, metrics, training
 from study.config import TrainingConfig
 from study.datasets import augment
 from study.datasets.augment import Augmentation
-from study.models import MODELS
+from study.models import MODELS, TRACKERS
 
 SIDE, SHARE, LANDMARKS = 40, 0.8, 68
 STILL = Augmentation(
@@ -472,8 +472,8 @@ def test_the_first_ten_steps_are_those_of_the_recipe(model, in_double):
 
 
 def test_every_model_has_a_recipe():
-    assert set(training.RECIPES) == set(MODELS)
-    assert set(RECIPE) == set(training.RECIPES.items())
+    assert set(training.RECIPES) == {*MODELS, *TRACKERS}
+    assert set(RECIPE) <= set(training.RECIPES.items())
 
 
 def test_faces_are_frozen():

@@ -1,8 +1,9 @@
 """Official data sets, read from their official folders into one tidy index."""
 
-from study.datasets import w300
+from study.datasets import talking_face, w300, w300vw
 
-READERS = {w300.NAME: w300}  # name -> module with read, scan, FOLDERS
+# Name -> module with NAME, SCHEME, FOLDERS, read, scan, folder_of, absent.
+READERS = {module.NAME: module for module in (w300, w300vw, talking_face)}
 
 
 def load(name, root):

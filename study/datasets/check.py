@@ -1,12 +1,15 @@
 """What a data set's folder holds, against the official numbers, and what is broken."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.datasets import reader
+from study.datasets import reader, video
 from study.datasets.crops import for_each
 from study.datasets.formats import read_image
-from study.datasets.index import Problem, listed
+from study.datasets.index import Problem, cause_of, listed
+
+NAMED = 20  # missing videos or frames that a line names
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,11 @@ class Report:
         name: of the data set.
         root: its folder.
         folders: one dict an official folder: path, subset, official (faces), found (faces with
-            readable points; None where the folder is absent), whole (whose image decodes too).
+            readable points; None where the folder is absent), whole (whose image decodes too),
+            and absent, the names of what is missing, where they are known.
+            Of video files, a folder is an official list and a face a frame; then also
+            official_videos, videos (found; None as above) and left_out, the frames of videos that
+            are here that `load` leaves out, which are not among those found.
         problems: every broken file, a Problem each.
     """
 
@@ -45,27 +52,35 @@ class Report:
 
     @property
     def missing(self):
-        """Lines that say which official images are not there."""
+        """Lines that say which official images, frames or videos are not there."""
         lines = []
         for folder in self.folders:
-            found, official = folder["found"], folder["official"]
+            found, official, noun = self._of(folder)
             if found is None:
-                lines.append(f"{folder['path']}: the folder, all {official} faces")
+                what = "" if self._videos else "the folder, "
+                lines.append(f"{folder['path']}: {what}all {official} {noun}")
             elif found < official:
-                lines.append(f"{folder['path']}: {official - found} of {official} faces")
+                names = _named(folder["absent"])
+                lines.append(f"{folder['path']}: {official - found} of {official} {noun}{names}")
         return lines
+
+    @property
+    def _videos(self):
+        return any("videos" in folder for folder in self.folders)
+
+    def _of(self, folder):
+        """(found, official, what they are) of what a folder is made of: videos, or faces."""
+        if self._videos:
+            return folder["videos"], folder["official_videos"], "videos"
+        return folder["found"], folder["official"], "faces"
 
     def __str__(self):
         lines = [f"{self.name} at {self.root}", ""]
-        lines.append(f"{'folder':<18}{'subset':<14}{'official':>9}{'found':>8}{'whole':>8}")
-        for f in self.folders:
-            found = "-" if f["found"] is None else f["found"]
-            row = f"{f['path']:<18}{f['subset']:<14}{f['official']:>9}{found:>8}{f['whole']:>8}"
-            more = (f["found"] or 0) - f["official"]
-            lines.append(row + (f"  {more} more than the official set" if more > 0 else ""))
+        lines += _video_table(self.folders) if self._videos else _table(self.folders)
         lines.append("")
+        noun = "frames" if self._videos else "faces"
         for subset, (whole, official) in self.counts.items():
-            lines.append(f"{subset:<18}{whole:>5} of {official} faces")
+            lines.append(f"{subset:<18}{whole:>5} of {official} {noun}")
         lines += ["", "missing, and no obstacle:" if self.missing else "missing: nothing"]
         lines += [f"  {line}" for line in self.missing]
         lines += ["", f"broken: {len(self.problems) or 'nothing'}", *listed(self.problems)]
@@ -73,7 +88,7 @@ class Report:
 
 
 def check(name, root, *, jobs=2, progress=True):
-    """Counts a data set's faces and decodes each image.
+    """Counts a data set's faces and decodes each image, and each video to its end.
 
     Args:
         name: of the data set, as for `datasets.load`.
@@ -90,31 +105,117 @@ def check(name, root, *, jobs=2, progress=True):
     source = reader(name)
     root = Path(root)
     faces, problems = source.scan(root)
+    images = {}  # image -> its faces
+    for face in faces:
+        images.setdefault(face["image"], []).append(face)
+    streams = [image for image in images if video.is_video(image)]
+    annotated = {image: _annotated(source, root, images[image]) for image in streams}
 
-    def damage(face):
-        path = root / face["image"]
-        try:
-            read_image(path)
-        except (ValueError, OSError) as error:
-            return Problem(face["image"], str(error).removeprefix(f"{path}: "))
-        return None
+    def decode(image, done):
+        if video.is_video(image):
+            return _decode_video(root, image, annotated[image], done)
+        return _decode_still(root, image, done)
 
-    causes = for_each(damage, faces, jobs=jobs, progress=progress, label=f"check {name}")
-    folders = [_folder(root, folder, faces, causes) for folder in source.FOLDERS]
-    return Report(name, str(root), folders, problems + [cause for cause in causes if cause])
+    settings = dict(jobs=jobs, progress=progress, label=f"check {name}")
+    if streams:
+        settings |= dict(total=sum(annotated.values()), unit="frame")
+    results = for_each(decode, images, **settings)
+    whole = {image: last for image, (last, _) in zip(images, results, strict=True)}
+    absent = source.absent(root)
+    folders = [_folder(source, root, f, faces, whole, absent[f.path]) for f in source.FOLDERS]
+    problems = problems + [problem for _, problem in results if problem]
+    return Report(name, str(root), folders, problems)
 
 
-def _folder(root, folder, faces, causes):
+def _named(names):
+    """A list of names as `: 3, 5, 7 and 9 more`; nothing for none."""
+    rest = len(names) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    return f": {', '.join(names[:NAMED])}{more}" if names else ""
+
+
+def _annotated(source, root, faces):
+    """How many frames of a video have an annotation, those included that are left out."""
+    files, _ = source.annotations(root, faces[0]["video"])
+    return len(files)
+
+
+def _decode_still(root, image, done):
+    """(the last frame that is whole, Problem or None) of an image: all of its faces, or none."""
+    try:
+        read_image(root / image)
+    except (ValueError, OSError) as error:
+        return -math.inf, Problem(image, cause_of(error, root / image))
+    finally:
+        done()
+    return math.inf, None
+
+
+def _decode_video(root, image, annotated, done):
+    """(the last frame that is whole, Problem or None) of a video, decoded to its end."""
+    count = 0
+    try:
+        for _ in video.frames(root / image):
+            count += 1
+            done()
+    except (ValueError, OSError) as error:
+        return count, Problem(image, cause_of(error, root / image))
+    if count != annotated:
+        return count, Problem(image, f"decodes to {count} frames, but {annotated} are annotated")
+    return count, None
+
+
+def _folder(source, root, folder, faces, whole, absent):
     """The counts of one official folder."""
-    here = [
-        cause
-        for face, cause in zip(faces, causes, strict=True)
-        if face["id"].rpartition("/")[0] == folder.path
-    ]
-    return {
+    here = [face for face in faces if source.folder_of(face) == folder.path]
+    counts = {
         "path": folder.path,
         "subset": folder.subset,
         "official": folder.official,
-        "found": len(here) if (root / folder.path).is_dir() else None,
-        "whole": sum(cause is None for cause in here),
+        "found": None if absent is None else len(here),
+        "whole": sum(face["frame"] <= whole[face["image"]] for face in here),
+        "absent": absent or [],
     }
+    if hasattr(folder, "videos"):
+        there = [] if absent is None else source.videos(root).items()
+        names = [name for name, subset in there if subset == folder.subset]
+        counts["official_videos"] = folder.videos
+        counts["videos"] = None if absent is None else len(names)
+        counts["left_out"] = sum(_left_out(source, root, name) for name in names)
+    return counts
+
+
+def _left_out(source, root, name):
+    """How many annotations of a video are left out."""
+    skipped = source.left_out(root).get(name, frozenset())
+    return len(skipped.intersection(source.annotations(root, name)[0])) if skipped else 0
+
+
+def _table(folders):
+    """Lines of the table of folders of stills."""
+    lines = [f"{'folder':<18}{'subset':<14}{'official':>9}{'found':>8}{'whole':>8}"]
+    for f in folders:
+        found = "-" if f["found"] is None else f["found"]
+        row = f"{f['path']:<18}{f['subset']:<14}{f['official']:>9}{found:>8}{f['whole']:>8}"
+        lines.append(row + _surplus(f["found"], f["official"]))
+    return lines
+
+
+def _video_table(folders):
+    """Lines of the table of lists of videos."""
+    lines = [
+        f"{'':<10}{'videos':>16}{'frames':>16}",
+        f"{'list':<10}{'official':>9}{'found':>7}{'official':>9}{'found':>7}{'whole':>7}"
+        f"{'left out':>10}",
+    ]
+    for f in folders:
+        videos, found = ("-" if f[key] is None else f[key] for key in ("videos", "found"))
+        row = f"{f['path']:<10}{f['official_videos']:>9}{videos:>7}{f['official']:>9}{found:>7}"
+        row += f"{f['whole']:>7}{f['left_out']:>10}"
+        lines.append(row + _surplus(f["videos"], f["official_videos"]))
+    return lines
+
+
+def _surplus(found, official):
+    more = (found or 0) - official
+    return f"  {more} more than the official set" if more > 0 else ""

@@ -7,7 +7,8 @@ of picture, and more pixels (`oversample`), so that they stay sharp when they ar
 
 Three systems of coordinates meet here, all 0-based:
 
-    image px   pixel centres at integers; an image spans [-0.5, width - 0.5]
+    image px   pixel centres at integers; an image, or a frame of a video as `video.frames` gives
+               it, spans [-0.5, width - 0.5]
     crop px    the same for the cached crop of S px: image = a * crop + (b_x, b_y), one face's row
                (a, b_x, b_y) of `affine`
     Pillow     pixel i spans [i, i + 1]: image px + 0.5. Only `cut` knows this one.
@@ -17,10 +18,12 @@ import json
 import math
 import os
 import shutil
+import threading
 import time
 import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +32,14 @@ import pandas as pd
 from PIL import Image
 from tqdm.auto import tqdm
 
-from study.datasets.formats import decode_image, sha256
-from study.datasets.index import DatasetError, Problem
+from study.datasets import video
+from study.datasets.formats import decode_image, file_sha256, sha256
+from study.datasets.index import DatasetError, Problem, cause_of
 
-VERSION = 1  # raise it when the same images and parameters give other crops or other files
-TEXTS = ("id", "split", "subset", "image", "photograph")  # columns of the index that are kept
+VERSION = 2  # raise it when the same images and parameters give other crops or other files
+# Columns of the index that are kept as they are.
+TEXTS = ("id", "split", "subset", "image", "photograph", "video")
+NUMBERS = {"face_size": np.float64, "frame": np.int64}
 LEFTOVER_AGE = 3600  # seconds after which the unfinished cache of a killed process is removed
 
 
@@ -45,8 +51,8 @@ class Crops:
         faces: (B, 3, S, S) uint8 RGB, memory-mapped, read-only.
         points: (B, N, 2) float64, crop px.
         affine: (B, 3) float64 rows (a, b_x, b_y): image px = a * crop px + (b_x, b_y).
-        table: B rows; columns id, split, subset, image, photograph, face_size (image px), and
-            visible, (N,) bool each.
+        table: B rows; columns id, split, subset, image, photograph, video ("" for stills), frame
+            (-1 for stills), face_size (image px), and visible, (N,) bool each.
         meta: dict of the parameters, VERSION, resolution (S), faces (B), landmarks (N) and the
             fingerprint of the data.
     """
@@ -174,20 +180,24 @@ def build(
     hidden file beside the folder; an image where these differ is read and hashed again.
     The folder appears when it is complete, so that a killed process leaves none.
 
+    A video is decoded once, as a stream, up to the last frame that the index names, and each frame
+    that it names is cut as it passes: frame k is the k-th, from 1.
+
     Args:
-        index: table of `datasets.load`, B rows, stills.
+        index: table of `datasets.load`, B rows, of stills or of frames of video files.
         root: folder that the index's images are under.
         folder: the cache's folder.
         size: F, side of a detector's input, px.
         scale, context, oversample: see `resolution`.
-        jobs: threads that decode and resample.
+        jobs: threads that decode and resample, each an image or a video at a time.
         progress: whether to show a progress bar.
 
     Returns:
         Crops, rows in the index's order.
 
     Raises:
-        DatasetError: lists all images that cannot be read or decoded; no cache is left.
+        DatasetError: lists all images and videos that cannot be read or decoded, and videos that
+            end before the last frame that the index names; no cache is left.
         ValueError: parameters that cannot be, or an empty index.
     """
     side = resolution(size, scale, context, oversample)
@@ -233,7 +243,8 @@ def read(folder):
         raise ValueError(f"{folder}: version {meta.get('version')}, this study reads {VERSION}")
     with np.load(folder / "index.npz") as columns:
         table = pd.DataFrame({name: columns[name].astype(object) for name in TEXTS}).astype("str")
-        table["face_size"] = columns["face_size"]
+        for name in NUMBERS:
+            table[name] = columns[name]
         table["visible"] = list(columns["visible"])
         affine = columns["affine"]
     faces = np.load(folder / "faces.npy", mmap_mode="r")
@@ -268,15 +279,35 @@ def validation_split(table, share=0.1, *, seed):
     return training & table["photograph"].isin(names[:count]).to_numpy()
 
 
-def for_each(function, items, *, jobs, progress, label):
-    """[function(item) for item in items] in threads, with a progress bar.
+def for_each(function, items, *, jobs, progress, label, total=None, unit="image"):
+    """[function(item, done) for item in items] in threads, with a progress bar.
 
     Threads and not processes: decoding, resampling and hashing release the interpreter's lock.
+
+    Args:
+        function: gets an item and `done`, which it calls whenever a step is done.
+        items: what to go through.
+        jobs: threads.
+        progress: whether to show the bar.
+        label, unit: of the bar; the unit is what a step is.
+        total: steps in all; None means one an item.
     """
-    items = list(items)
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        results = pool.map(function, items)
-        return list(tqdm(results, label, len(items), unit="image", disable=not progress))
+    items, lock = list(items), threading.Lock()
+    total = len(items) if total is None else total
+    with (
+        ThreadPoolExecutor(max_workers=jobs) as pool,
+        tqdm(desc=label, total=total, unit=unit, disable=not progress) as bar,
+    ):
+
+        def done():
+            with lock:
+                bar.update()
+
+        try:
+            return list(pool.map(lambda item: function(item, done), items))
+        except BaseException:  # an interrupt should not wait for all videos that are left
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _fill(part, index, root, parameters, jobs, progress):
@@ -288,23 +319,8 @@ def _fill(part, index, root, parameters, jobs, progress):
         raise OSError(f"{part.parent}: no space for {needed} bytes of crops")
     faces = np.lib.format.open_memmap(part / "faces.npy", mode="w+", dtype=np.uint8, shape=shape)
     affine = np.stack([square(box, parameters["context"], side) for box in index["box"]])
-    images = list(index["image"])
-
-    def crop(row):
-        path = root / images[row]
-        try:
-            stat, data = path.stat(), path.read_bytes()
-            faces[row] = cut(decode_image(data, path), affine[row], side).transpose(2, 0, 1)
-        except (OSError, ValueError) as error:
-            return Problem(images[row], str(error).removeprefix(f"{path}: "))
-        return _stamp(stat, sha256(data))
-
-    results = for_each(crop, range(count), jobs=jobs, progress=progress, label="crops")
-    problems = [result for result in results if isinstance(result, Problem)]
-    if problems:
-        raise DatasetError(f"crops of {root}", problems)
+    stamps = _cut_all(faces, affine, index, root, jobs, progress)
     faces.flush()
-    stamps = dict(zip(images, results, strict=True))
     points = np.stack(list(index["points"]))  # (B, N, 2) image px
     np.save(part / "points.npy", to_crop(points, affine))
     np.savez(part / "index.npz", affine=affine, **_columns(index))
@@ -313,10 +329,74 @@ def _fill(part, index, root, parameters, jobs, progress):
     return stamps
 
 
+def _cut_all(faces, affine, index, root, jobs, progress):
+    """Fills `faces`, (B, 3, S, S), image by image; returns a dict from image to its stamp."""
+    rows = {}  # image -> its rows
+    for row, image in enumerate(index["image"]):
+        rows.setdefault(image, []).append(row)
+
+    def crop(image, done):
+        def put(row, picture):
+            faces[row] = cut(picture, affine[row], faces.shape[-1]).transpose(2, 0, 1)
+            done()
+
+        path = root / image
+        try:
+            if video.is_video(image):
+                return _crop_video(path, index["frame"].iloc[rows[image]], put, rows[image])
+            return _crop_still(path, put, rows[image])
+        except (OSError, ValueError) as error:
+            return Problem(image, cause_of(error, path))
+
+    unit = "frame" if any(map(video.is_video, rows)) else "image"
+    settings = dict(jobs=jobs, progress=progress, label="crops", total=len(faces), unit=unit)
+    results = for_each(crop, rows, **settings)
+    problems = [result for result in results if isinstance(result, Problem)]
+    if problems:
+        raise DatasetError(f"crops of {root}", problems)
+    return dict(zip(rows, results, strict=True))
+
+
+def _crop_still(path, put, rows):
+    """Cuts the faces of one image; returns the image's stamp.
+
+    Args:
+        path: the file.
+        put: function(row, picture) that cuts and keeps the face of a row.
+        rows: of the faces.
+    """
+    stat, data = path.stat(), path.read_bytes()
+    picture = decode_image(data, path)
+    for row in rows:
+        put(row, picture)
+    return _stamp(stat, sha256(data))
+
+
+def _crop_video(path, numbers, put, rows):
+    """Cuts the faces of one video as its frames pass; returns the video's stamp.
+
+    Args:
+        path: the file.
+        numbers: the frame that each of the rows is from, counted from 1.
+        put, rows: as for `_crop_still`.
+    """
+    stamp = _current(path, None)
+    wanted = {}  # frame -> rows
+    for number, row in zip(numbers, rows, strict=True):
+        wanted.setdefault(number, []).append(row)
+    with closing(video.frames(path)) as frames:
+        for number, rgb in enumerate(frames, start=1):
+            for row in wanted.pop(number, ()):
+                put(row, Image.fromarray(rgb))
+            if not wanted:
+                return stamp
+    raise ValueError(f"{number} frames; the index has faces of frame {max(wanted)}")
+
+
 def _columns(index):
     """The columns of an index that the cache keeps, as arrays."""
     columns = {name: index[name].to_numpy(dtype=str) for name in TEXTS}
-    columns["face_size"] = index["face_size"].to_numpy(dtype=np.float64)
+    columns |= {name: index[name].to_numpy(dtype=kind) for name, kind in NUMBERS.items()}
     columns["visible"] = np.stack(list(index["visible"]))
     return columns
 
@@ -334,7 +414,8 @@ def _cached(index, root, folder, parameters):
         return None
     noted = _read_json(_stamp_file(folder))
     try:
-        stamps = {image: _current(root / image, noted.get(image)) for image in index["image"]}
+        images = index["image"].unique()
+        stamps = {image: _current(root / image, noted.get(image)) for image in images}
     except OSError:  # an image is gone: building names it, and all others that are
         return None
     if _fingerprint(index, stamps) != crops.meta["fingerprint"]:
@@ -345,7 +426,11 @@ def _cached(index, root, folder, parameters):
 
 
 def _fingerprint(index, stamps):
-    """sha256 over the sorted (id, sha256 of the image's bytes, points), machine independent."""
+    """sha256 over the sorted (id, sha256 of the image's bytes, points), machine independent.
+
+    For a frame of a video, the bytes are those of the whole video. Records of trainings hold
+    this: that of the same faces must never change.
+    """
     faces = zip(index["id"], index["image"], index["points"], strict=True)
     parts = [
         f"{id}\0{stamps[image][2]}\0".encode() + np.asarray(points, dtype="<f8").tobytes()
@@ -355,16 +440,16 @@ def _fingerprint(index, stamps):
 
 
 def _stamp(stat, digest):
-    """What is noted of an image: bytes, time of modification in ns, sha256."""
+    """What is noted of a file: bytes, time of modification in ns, sha256."""
     return [stat.st_size, stat.st_mtime_ns, digest]
 
 
 def _current(path, noted):
-    """The stamp of an image file now; it is hashed only where it differs from the noted one."""
+    """The stamp of a file now; it is hashed only where it differs from the noted one."""
     stat = path.stat()
     if noted and noted[:2] == [stat.st_size, stat.st_mtime_ns]:
         return noted
-    return _stamp(stat, sha256(path.read_bytes()))
+    return _stamp(stat, file_sha256(path) if video.is_video(path) else sha256(path.read_bytes()))
 
 
 def _stamp_file(folder):

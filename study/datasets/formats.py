@@ -125,6 +125,12 @@ def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def file_sha256(path):
+    """Hex digest of a file's bytes, read in pieces: videos may be larger than the memory."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _cause(error):
     """A damaged image's error in words that do not name the file again."""
     if isinstance(error, Image.UnidentifiedImageError):

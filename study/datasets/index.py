@@ -5,10 +5,12 @@ Columns:
     split        "train" or "test"
     subset       "train", or the test subset that the face belongs to
     image        path under the root, with forward slashes
-    frame        frame number in a video, -1 for stills
+    frame        frame number in a video, as its annotation's name says; -1 for stills. In a video
+                 file, frame k is the k-th that is decoded, from 1
     video        the video's name, "" for stills
     photograph   the photograph that the face is cut from; several faces can share one
-    box          (4,) x1, y1, x2, y2 of the tight box of the points, px
+    box          (4,) x1, y1, x2, y2 of the tight box of the points, px; of all points in the
+                 file where the index holds a part of them
     points       (N, 2) px of the image file, 0-based, pixel centres at integers
     visible      (N,) bool
     face_size    sqrt(width * height) of the box, px
@@ -63,6 +65,11 @@ class DatasetError(ValueError):
         super().__init__("\n".join([head, *listed(self.problems)]))
 
 
+def cause_of(error, path):
+    """An error's message without the file's name in front, which a Problem says anyway."""
+    return str(error).removeprefix(f"{path}: ")
+
+
 def listed(problems):
     """Lines that print the first 20 of a list of problems and say how many more there are."""
     lines = [f"  {problem}" for problem in problems[:PRINTED]]
@@ -70,15 +77,20 @@ def listed(problems):
     return lines + ([f"  and {rest} more"] if rest else [])
 
 
-def face(*, id, split, subset, image, photograph, points, visible=None, frame=-1, video=""):
+def face(
+    *, id, split, subset, image, photograph, points, visible=None, frame=-1, video="", outline=None
+):
     """One row of the index as a dict; box and face_size follow from the points.
 
     Args:
         points: (N, 2) px, 0-based.
         visible: (N,) bool; None means all.
+        outline: (M, 2) px, points of the whole face where `points` are of a part of it; box and
+            face_size follow from these.
     """
     points = np.asarray(points, dtype=np.float64)
-    low, high = points.min(axis=0), points.max(axis=0)
+    whole = points if outline is None else np.asarray(outline, dtype=np.float64)
+    low, high = whole.min(axis=0), whole.max(axis=0)
     if visible is None:
         visible = np.ones(len(points), dtype=bool)
     return {

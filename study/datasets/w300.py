@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from study.datasets import formats
-from study.datasets.index import DatasetError, Problem, face, fault, table
+from study.datasets.index import DatasetError, Problem, cause_of, face, fault, table
 from study.landmarks import SCHEMES
 
 NAME = "300W"
@@ -91,6 +91,16 @@ def missing_subsets(root):
     return [s for s in dict.fromkeys(folder.subset for folder in tests) if s not in there]
 
 
+def folder_of(face):
+    """The path of the folder in FOLDERS that a row of the index belongs to."""
+    return face["id"].rpartition("/")[0]
+
+
+def absent(root):
+    """Path of a folder -> None where it is not there; else no names: no list of them is kept."""
+    return {f.path: [] if (Path(root) / f.path).is_dir() else None for f in FOLDERS}
+
+
 def _absent_folders(root):
     """Absent folders that make a data set half there: not those of a wholly absent test subset."""
     wholly = missing_subsets(root)
@@ -152,16 +162,12 @@ def _points_of(root, image, annotation):
     try:
         points = formats.read_pts(root / annotation)
     except (ValueError, OSError) as error:
-        return annotation, None, _without_path(error, root / annotation)
+        return annotation, None, cause_of(error, root / annotation)
     try:
         width, height = formats.image_size(root / image)
     except (ValueError, OSError) as error:
-        return image, None, _without_path(error, root / image)
+        return image, None, cause_of(error, root / image)
     return annotation, points, fault(points, SCHEME, width, height)
-
-
-def _without_path(error, path):
-    return str(error).removeprefix(f"{path}: ")
 
 
 def photograph(folder, name):

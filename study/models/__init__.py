@@ -3,7 +3,19 @@
 from study.models.coattention import CoAttention
 from study.models.detector import Detector1D, Detector2D
 from study.models.hourglass import Backbone
+from study.models.recurrent import Tracker2D
+from study.models.tracker import Tracker1D
 
 MODELS = {"detector1d": Detector1D, "detector2d": Detector2D}
+TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D}
 
-__all__ = ["MODELS", "Backbone", "CoAttention", "Detector1D", "Detector2D"]
+__all__ = [
+    "MODELS",
+    "TRACKERS",
+    "Backbone",
+    "CoAttention",
+    "Detector1D",
+    "Detector2D",
+    "Tracker1D",
+    "Tracker2D",
+]

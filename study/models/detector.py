@@ -32,7 +32,8 @@ def halvings(rest, columns):
     return steps
 
 
-def _require_size(images, size):
+def require_crop(images, size):
+    """Raises a ValueError where images are not the F x F px that a detector was built for."""
     height, width = images.shape[-2:]
     if (height, width) != (size, size):
         raise ValueError(f"images are {height} x {width} px; this detector takes {size} x {size}")
@@ -125,7 +126,7 @@ class Detector1D(nn.Module):
         hidden=128,
     ):
         super().__init__()
-        self.size, self.length = size, length
+        self.landmarks, self.size, self.length = landmarks, size, length
         depth = deepest(size) if depth is None else depth
         self.backbone = Backbone(channels=channels, stacks=stacks, depth=depth)
         encoder = dict(channels=channels, width=width, rest=size // 4, columns=columns)
@@ -142,7 +143,7 @@ class Detector1D(nn.Module):
 
     def distributions(self, images):
         """D^x (B, width, F/4, columns) and D^y (B, width, columns, F/4), before co-attention."""
-        _require_size(images, self.size)
+        require_crop(images, self.size)
         features = self.backbone(images)  # (B, C, y, x)
         d_x = self.cnn1_x(features.transpose(-1, -2))  # (B, width, x, columns)
         d_y = self.cnn1_y(features).transpose(-1, -2)  # (B, width, columns, y)
@@ -181,7 +182,7 @@ class Detector2D(nn.Module):
         hidden=128,
     ):
         super().__init__()
-        self.size, self.length = size, length
+        self.landmarks, self.size, self.length = landmarks, size, length
         stride = deconvolution_stride(size, length)
         inputs = [channels] + [width] * (halvings(size // 4, columns) - 1)
         depth = deepest(size) if depth is None else depth
@@ -194,5 +195,5 @@ class Detector2D(nn.Module):
         )
 
     def forward(self, images):
-        _require_size(images, self.size)
+        require_crop(images, self.size)
         return self.head(self.backbone(images))

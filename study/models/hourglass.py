@@ -52,9 +52,25 @@ class Hourglass(nn.Module):
         self.inner = inner
         self.up = Block(channels, channels)
 
-    def forward(self, x):
-        low = self.up(self.inner(self.down(functional.max_pool2d(x, 2))))
+    def encode(self, x):
+        """The lowest features and the inputs of all scales, finest first."""
+        low = self.down(functional.max_pool2d(x, 2))
+        if isinstance(self.inner, Hourglass):
+            low, inputs = self.inner.encode(low)
+        else:
+            low, inputs = self.inner(low), []
+        return low, [x, *inputs]
+
+    def decode(self, low, inputs):
+        """From what `encode` returns to the output (B, channels, H, W)."""
+        x, *rest = inputs
+        if rest:
+            low = self.inner.decode(low, rest)
+        low = self.up(low)
         return self.skip(x) + functional.interpolate(low, scale_factor=2, mode="nearest")
+
+    def forward(self, x):
+        return self.decode(*self.encode(x))
 
 
 class Stack(nn.Module):
@@ -68,8 +84,12 @@ class Stack(nn.Module):
             conv(channels, channels, 1, bias=True), nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
         )
 
+    def finish(self, x):
+        """The hourglass's output to the stack's."""
+        return self.end(self.block(x))
+
     def forward(self, x):
-        return self.end(self.block(self.hourglass(x)))
+        return self.finish(self.hourglass(x))
 
 
 def deepest(size):
@@ -105,7 +125,7 @@ class Backbone(nn.Module):
     def __init__(self, *, channels, stacks, depth):
         super().__init__()
         first, second = max(channels // 4, 32), max(channels // 2, 32)
-        self.depth = depth
+        self.channels, self.depth = channels, depth
         self.stem = nn.Sequential(
             conv(3, first, 7, stride=2, bias=True),
             nn.BatchNorm2d(first),
@@ -118,9 +138,13 @@ class Backbone(nn.Module):
         self.stacks = nn.ModuleList(Stack(channels, depth) for _ in range(stacks))
         self.merges = nn.ModuleList(conv(channels, channels, 1) for _ in range(stacks - 1))
 
+    def before_last(self, x):
+        """The stem's output to the input of the last stack, each (B, C, F/4, F/4)."""
+        for stack, merge in zip(self.stacks, self.merges, strict=False):
+            x = x + merge(stack(x))
+        return x
+
     def forward(self, images):
         require_size(*images.shape[-2:], self.depth)
         x = self.stem(images)  # (B, C, F/4, F/4)
-        for stack, merge in zip(self.stacks, self.merges, strict=False):
-            x = x + merge(stack(x))
-        return self.stacks[-1](x)
+        return self.stacks[-1](self.before_last(x))

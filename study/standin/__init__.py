@@ -1,1 +1,1 @@
-"""Stand-in faces: a 3D head of our own, drawn with exact landmarks, for where no photograph is."""
+"""Where no photograph or video is: a 3D head of our own, and stills that are set in motion."""

@@ -9,6 +9,8 @@ seen, as 300W's annotators do: a point lies on the jaw's widest line while that 
 the far side slides forwards along its own horizontal section to the visible outline of the cheek.
 """
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
@@ -16,7 +18,7 @@ from study.standin import hair, head, light, occluders, parts, raster, scene, sk
 from study.standin.parameters import Camera, Expression, Face, Identity, Light, Pose, Scene
 from study.standin.sample import sample_face
 
-__all__ = ["Camera", "Expression", "Face", "Identity", "Light", "Pose", "Scene", "draw",
+__all__ = ["Camera", "Expression", "Face", "Identity", "Light", "Pose", "Scene", "Sitter", "draw",
            "landmarks", "sample_face"]
 
 SUPERSAMPLE = 2  # a whole number, so that a px is an exact block of finer ones
@@ -37,7 +39,7 @@ def draw(face, size):
     height, width = (size, size) if np.isscalar(size) else size
     model = _Model(face, height, width)
     scene_parts, head_canvas = model.parts()
-    picture, seen = _render(model, scene_parts, head_canvas)
+    picture, seen, _ = _render(model, scene_parts, head_canvas)
     behind = scene.background(face.scene, height, width)
     picture = picture + (1 - seen[..., None]) * behind
     return scene.expose(picture, face.camera), model.points()
@@ -72,7 +74,7 @@ class _Model:
         self.body_turn = rotation(body)
         self.camera_vertices = self.to_camera(self.surface.vertices)
         self.screen = self.project(self.camera_vertices)
-        self.first_occluder = 0  # parts() sets it: the occluders are the last parts
+        self.first_occluder = 0  # placed() sets it: the occluders are the last parts
 
     def to_camera(self, vertices, turn=None):
         """Head coordinates to camera coordinates, both cm."""
@@ -120,30 +122,41 @@ class _Model:
 
     def parts(self):
         """All parts in camera coordinates (the head first), and the head's painted canvas."""
+        face = self.face
+        canvas = skin.paint(self.surface, self.plan, face.identity, face.expression, face.light,
+                            self.roots())
+        hiding = occluders.occlude(face.scene, self.landmarks_in_space(),
+                                   skin.tone(face.identity))
+        return self.placed(canvas, *self.worn(), hiding), canvas
+
+    def roots(self):
+        """How much the hair's roots colour the head's skin, on its grid."""
+        return hair.roots(self.face.identity, self.surface)
+
+    def worn(self):
+        """Parts in head coordinates: those that turn with the head, and neck and shoulders."""
         face, rng = self.face, np.random.default_rng([self.face.identity.seed, 5])
         identity = face.identity
-        canvas = skin.paint(self.surface, self.plan, identity, face.expression, face.light,
-                            hair.roots(identity, self.surface))
         tone = skin.tone(identity)
         rows = self.surface.sections
         at_ear = np.interp(1.0, -rows[:, 0], rows[:, 1])
-        out = [parts.Part(self.camera_vertices, canvas.colour, canvas.gloss)]
         moving = hair.grow(identity, self.surface, rng)
         if identity.hair.style != "scarf":
             moving += [parts.ear(identity, side, at_ear, tone) for side in (-1, 1)]
         if face.scene.glasses:
             moving += occluders.glasses(face.scene, self.plan, self.surface)
-        for part in moving:
-            part.vertices = self.to_camera(part.vertices)
         cloth = np.random.default_rng([face.scene.seed, 6])
         still = [parts.neck(identity, tone, rng),
                  parts.shoulders(identity, face.scene, tone, cloth)]
-        for part in still:
-            part.vertices = self._bend(part.vertices)
-        hiding = occluders.occlude(face.scene, self._landmarks_in_space(), tone)
-        out = out + moving + still
+        return moving, still
+
+    def placed(self, canvas, moving, still, hiding):
+        """All parts in camera coordinates: the head, then what is worn(), then the occluders."""
+        out = [parts.Part(self.camera_vertices, canvas.colour, canvas.gloss)]
+        out += [replace(part, vertices=self.to_camera(part.vertices)) for part in moving]
+        out += [replace(part, vertices=self._bend(part.vertices)) for part in still]
         self.first_occluder = len(out)
-        return out + hiding, canvas
+        return out + hiding
 
     def _bend(self, vertices):
         """Body to camera coordinates: the neck turns with the head above, with the body below."""
@@ -151,8 +164,85 @@ class _Model:
         lower = self.to_camera(vertices, self.body_turn)
         return upper * self.to_camera(vertices) + (1 - upper) * lower
 
-    def _landmarks_in_space(self):
+    def landmarks_in_space(self):
+        """The landmarks (68, 3) in camera coordinates, cm."""
         return raster.interpolate(self.camera_vertices, *self.grid_points())
+
+
+class Sitter:
+    """One person drawn again and again, as in a video: all that stays the same is made once.
+
+    Skin, creases, beard, hair, clothes and background are painted at the face's rest, so that
+    nothing flickers; the skin of the chin stretches as the jaw drops. Mouth, eyes and brows are
+    painted anew wherever the expression moves them.
+    """
+
+    def __init__(self, face, size, margin=0):
+        """
+        Args:
+            face: Face, whose identity and scene stay.
+            size: px of the square picture, or (height, width).
+            margin: px that the background may be shifted by.
+        """
+        self.size = (size, size) if np.isscalar(size) else tuple(size)
+        rest = replace(face.expression, mouth_open=0.0, teeth=0.0, pucker=0.0)
+        front = Pose(scale=face.pose.scale, distance=face.pose.distance)
+        model = _Model(replace(face, expression=rest, pose=front), *self.size)
+        self.face, self.margin, self.worn = face, margin, model.worn()
+        self._skin = skin.paint_skin(model.surface, model.plan, face.identity, rest, model.roots())
+        self._front = model.landmarks_in_space()
+        self._behind = scene.background(face.scene, *(n + 2 * margin for n in self.size))
+        self._eyes = None, None  # what the eyes and brows last were, and the canvas they are on
+
+    def occluder(self, kind, seed):
+        """The parts of an occluder (a key of OCCLUDERS) in front of the whole upright face."""
+        held = replace(self.face.scene, occluder=kind, occluder_seed=seed)
+        found = occluders.occlude(held, self._front, skin.tone(self.face.identity))
+        near = np.percentile(np.concatenate([p.vertices[..., 2].ravel() for p in found[:5]]), 20)
+        lift = np.array([0, 0, max(self._front[:, 2].max() + 1.0 - near, 0)])
+        return [part.moved(lift) for part in found]
+
+    def draw(self, face, hiding=(), pan=(0.0, 0.0)):
+        """Draws the person.
+
+        Args:
+            face: Face of the same identity and scene; its scene's own occluder is not drawn.
+            hiding: Parts in front of the face, in camera coordinates.
+            pan: (x, y) px that the background is shifted by, up to the margin.
+
+        Returns:
+            image (H, W, 3) uint8 RGB; points (68, 2) px, as `landmarks` has them; hidden (68,)
+            bool, the landmarks behind the parts of `hiding`.
+        """
+        model = _Model(face, *self.size)
+        canvas = self._painted(model)
+        placed = model.placed(canvas, *self.worn, list(hiding))
+        picture, seen, which = _render(model, placed, canvas)
+        picture = picture + (1 - seen[..., None]) * self._background(pan)
+        points = model.points()
+        at = np.clip(np.round(_fine(points)).astype(int), 0, np.array(which.shape[::-1]) - 1)
+        hidden = which[at[:, 1], at[:, 0]] >= model.first_occluder
+        return scene.expose(picture, face.camera), points, hidden
+
+    def _painted(self, model):
+        face, e = model.face, model.face.expression
+        state = (e.blink_left, e.blink_right, e.wide_eyes, e.gaze_x, e.gaze_y, e.brow_raise,
+                 e.frown, max(e.smile, 0), np.sign(face.light.direction[0]))
+        if self._eyes[0] != state:
+            canvas = self._skin.copy(model.surface)
+            skin.paint_eyes(canvas, model.plan, face.identity, e, face.light)
+            self._eyes = state, canvas
+        canvas = self._eyes[1].copy(model.surface)
+        skin.paint_mouth(canvas, model.plan, face.identity)
+        return canvas
+
+    def _background(self, pan):
+        height, width = self.size
+        if not self.margin:
+            return self._behind
+        shift = np.array([[1, 0, pan[0] - self.margin], [0, 1, pan[1] - self.margin]], float)
+        return cv2.warpAffine(self._behind, shift, (width, height), flags=cv2.INTER_LINEAR,
+                              borderMode=cv2.BORDER_REPLICATE)
 
 
 def _peak(values):
@@ -167,7 +257,8 @@ def _peak(values):
 
 
 def _render(model, scene_parts, canvas):
-    """The person (H, W, 3) float32 premultiplied, and its coverage (H, W) 0 … 1."""
+    """The person (H, W, 3) float32 premultiplied, its coverage (H, W) 0 … 1, and the part that is
+    seen at each px of the supersampled picture, -1 for none."""
     face, k = model.face, SUPERSAMPLE
     height, width = int(np.ceil(model.height * k)), int(np.ceil(model.width * k))
     casters = [p.vertices for p in scene_parts if p.casts]
@@ -185,7 +276,7 @@ def _render(model, scene_parts, canvas):
         _glints(picture, model, which, model.first_occluder)
     size = (model.width, model.height)
     return (cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA),
-            cv2.resize(seen, size, interpolation=cv2.INTER_AREA))
+            cv2.resize(seen, size, interpolation=cv2.INTER_AREA), which)
 
 
 def _lit(part, face, shadows, canvas):

@@ -116,6 +116,7 @@ def develop(colour, diffuse, mirror, gloss=None, bump=None, glow=None, towards=N
     if glow is not None:
         shine += glow
     out += shine[..., None]
+    np.maximum(out, 0, out=out)  # fine relief in a hard light can turn it below
     np.sqrt(out, out=out)
     out *= 255
     return np.minimum(out, 255, out=out).astype(np.uint8)

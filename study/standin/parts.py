@@ -1,6 +1,6 @@
 """The other parts of a person: ears, neck, shoulders. Grids in head coordinates, cm."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,6 +30,10 @@ class Part:
     alpha: np.ndarray | None = None
     shine: float = 22.0
     casts: bool = True
+
+    def moved(self, offset):
+        """The part, moved by (3,) cm."""
+        return replace(self, vertices=self.vertices + offset)
 
 
 def plain(colour, height=24, width=24):

@@ -30,6 +30,14 @@ class Canvas:
         self.layers = {"colour": self.colour, "gloss": self.gloss, "glow": self.glow,
                        "bump": self.bump}
 
+    def copy(self, surface):
+        """A copy to paint on over another surface, as when the jaw has moved."""
+        out = object.__new__(Canvas)
+        out.surface, out.height, out.width = surface, self.height, self.width
+        out.layers = {name: layer.copy() for name, layer in self.layers.items()}
+        vars(out).update(out.layers)
+        return out
+
     def to_px(self, points):
         """Texture px (n, 2) of points (n, 2) on the front of the face, cm."""
         column, row = self.surface.locate(np.asarray(points, float))
@@ -142,6 +150,40 @@ def paint(surface, plan_, identity, expression, light, scalp=None):
         _scalp(canvas, identity, scalp, rng)
     np.clip(canvas.colour, 0, 1, out=canvas.colour)
     return canvas
+
+
+def paint_skin(surface, plan_, identity, expression, scalp=None):
+    """The painted head without the features that move: no mouth, eyes and brows; a Canvas.
+
+    With paint_mouth() and paint_eyes() it makes about what paint() makes. The head of one
+    person is then painted once for many pictures, and only the features anew.
+    """
+    rng = np.random.default_rng([identity.seed, 1])
+    canvas = Canvas(surface)
+    base = tone(identity)
+    _skin(canvas, plan_, identity, base, rng)
+    _creases(canvas, plan_, identity, expression, base)
+    _beard(canvas, plan_, identity, rng)
+    _nostrils(canvas, plan_, identity, base)
+    if scalp is not None:
+        _scalp(canvas, identity, scalp, rng)
+    return canvas
+
+
+def paint_mouth(canvas, plan_, identity):
+    """Paints the mouth, in place."""
+    _mouth(canvas, plan_, identity, tone(identity))
+    np.clip(canvas.colour, 0, 1, out=canvas.colour)
+
+
+def paint_eyes(canvas, plan_, identity, expression, light):
+    """Paints eyes and brows, in place; lashes and hairs are the identity's in every picture."""
+    rng = np.random.default_rng([identity.seed, 7])
+    base = tone(identity)
+    for side in (0, 1):
+        _eye(canvas, plan_, identity, expression, side, base, light, rng)
+    for side in (0, 1):
+        _brow(canvas, plan_, identity, side, rng)
 
 
 def _scalp(canvas, identity, scalp, rng):

@@ -1,10 +1,5 @@
 """Writes stand-in faces to disk in the official layout of 300W, images beside their .pts files."""
 
-import json
-import multiprocessing
-import os
-import shutil
-import tempfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +8,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from study.standin import folders
 from study.standin.face import draw, sample_face
 
 VERSION = 2  # of the drawing: raise it whenever the same seed gives other pictures or points
@@ -47,20 +43,10 @@ def write_300w(root, counts, seed, jobs=2, progress=True):
         FileExistsError: root holds something that is no stand-in set.
     """
     _check(counts)
-    root = Path(root)
     record = {"counts": dict(sorted(counts.items())), "seed": seed, "version": VERSION}
-    if _written(root) == record:
-        return
-    if root.exists() and any(root.iterdir()) and _written(root) is None:
-        raise FileExistsError(f"{root} is not empty and has no {RECORD}: nothing was written")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{root.name}-", dir=root.parent) as made:
-        made = Path(made)
-        _write_faces(made, plan_files(counts), seed, jobs, progress)
-        (made / NOTE).write_text(NOTE_TEXT, encoding="utf-8")
-        (made / RECORD).write_text(json.dumps(record, indent=2, sort_keys=True) + "\n",
-                                   encoding="utf-8")
-        _swap(made, root)
+    with folders.replacing(root, record, RECORD, {NOTE: NOTE_TEXT}) as made:
+        if made is not None:
+            _write_faces(made, plan_files(counts), seed, jobs, progress)
 
 
 def _check(counts):
@@ -70,31 +56,6 @@ def _check(counts):
     for folder, count in counts.items():
         if count < 0:
             raise ValueError(f"{folder} is to hold {count} faces")
-
-
-def _written(root):
-    """The record of a stand-in set, or None."""
-    try:
-        return json.loads((root / RECORD).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _swap(made, root):
-    """Puts the folder just made in root's place; the record is never there without the faces."""
-    old = None
-    if root.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{root.name}-old-", dir=root.parent))
-        os.replace(root, old / "faces")
-    final = made / "_"
-    final.mkdir()
-    for entry in sorted(made.iterdir()):
-        if entry != final:
-            os.replace(entry, final / entry.name)
-    final.chmod(0o755)
-    os.replace(final, root)
-    if old is not None:
-        shutil.rmtree(old)
 
 
 def _helen(number, face):
@@ -177,15 +138,6 @@ def _write_faces(root, files, seed, jobs, progress):
         (root / folder).mkdir(parents=True)
     tasks = [(str(root), seed, file) for file in files]
     with tqdm(total=len(tasks), desc="render stand-ins", unit="face", disable=not progress) as bar:
-        for path, points in _drawn(tasks, jobs):
+        for path, points in folders.each(_write_one, tasks, jobs, chunk=4):
             write_pts(path, points)
             bar.update()
-
-
-def _drawn(tasks, jobs):
-    """Draws all tasks in `jobs` processes; yields the path of a .pts file and its points."""
-    if jobs <= 1:
-        yield from map(_write_one, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap_unordered(_write_one, tasks, chunksize=4)

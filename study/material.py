@@ -1,0 +1,208 @@
+"""What a profile's runs are made from: faces of stills, frames of videos, and who is held out."""
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import torch
+
+from study import config as configs
+from study import datasets, paths, training
+from study.datasets import crops as crop_cache
+
+
+class RunError(RuntimeError):
+    """A run that cannot start; the message says why and what to do."""
+
+
+def folder(profile, run):
+    """Where the record of a run is."""
+    return paths.runs(profile.name) / run.id
+
+
+def weights_file(profile, run):
+    """Where the weights of a run are cached."""
+    return paths.build(profile.name) / "weights" / f"{run.id}.pt"
+
+
+def checkpoint_file(profile, run):
+    """Where an interrupted run goes on from."""
+    return paths.build(profile.name) / "checkpoints" / f"{run.id}.pt"
+
+
+# --- cached crops -----------------------------------------------------------------------------
+
+
+def open_crops(profile, name=None):
+    """The cached crops of one of a profile's data sets, or None where there are none here.
+
+    Crops that were cut with other parameters than the profile's are none.
+
+    Args:
+        name: of the data set; None is the profile's stills.
+    """
+    where = paths.crops(profile.name, name or profile.data.name)
+    if not (where / "meta.json").exists():
+        return None
+    try:
+        crops = crop_cache.read(where)
+    except ValueError:  # made by another version of the study
+        return None
+    wanted = dataclasses.asdict(profile.crops)
+    return crops if {key: crops.meta[key] for key in wanted} == wanted else None
+
+
+def require_crops(profile, name=None):
+    """The cached crops of one of a profile's data sets.
+
+    Raises:
+        RunError: they have not been made on this machine; says how to.
+    """
+    crops = open_crops(profile, name)
+    if crops is None:
+        where = paths.crops(profile.name, name or profile.data.name).relative_to(paths.ROOT)
+        raise RunError(
+            f"{where} holds no crops of this profile: "
+            f"run `python -m study prepare --profile {profile.name}` first"
+        )
+    return crops
+
+
+def needed(profile, run):
+    """Names of the data sets that a run is trained or measured on, the stills first."""
+    videos = profile.videos if run.group in configs.ON_VIDEO else ()
+    return (profile.data.name, *(data.name for data in videos))
+
+
+def fingerprint(profile, crops):
+    """What runs are trained on, as one hash: the faces, how they are cut, who is held out.
+
+    Args:
+        crops: the `Crops` of the stills, or a list of those of all data sets of `needed`.
+    """
+    crops = crops if isinstance(crops, list) else [crops]
+    parts = [one.meta["fingerprint"] for one in crops]
+    parts += [dataclasses.asdict(part) for part in (profile.crops, profile.validation)]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_here(profile, run):
+    """`fingerprint` of a run's data sets; None where one of them has no crops here."""
+    crops = [open_crops(profile, name) for name in needed(profile, run)]
+    return None if any(one is None for one in crops) else fingerprint(profile, crops)
+
+
+# --- stills -----------------------------------------------------------------------------------
+
+
+def faces_of(profile, crops, rows):
+    """`training.Faces` of some rows (a bool mask or indices) of cached crops."""
+    rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
+    pictures = torch.from_numpy(np.ascontiguousarray(crops.faces[rows]))
+    return training.Faces(
+        pictures=pictures,
+        points=torch.from_numpy(np.ascontiguousarray(crops.points[rows])),
+        share=profile.crops.scale / profile.crops.context,
+        order=datasets.reader(profile.data.name).SCHEME.mirror,
+    )
+
+
+def together(first, second):
+    """Two `training.Faces` as one; both are cut alike."""
+    return dataclasses.replace(
+        first,
+        pictures=torch.cat([first.pictures, second.pictures]),
+        points=torch.cat([first.points, second.points]),
+    )
+
+
+def split(profile, crops):
+    """Bool masks (B,) of the faces to train on, to validate on, and to test on."""
+    held = crop_cache.validation_split(
+        crops.table, profile.validation.share, seed=profile.validation.seed
+    )
+    train = (crops.table["split"] == "train").to_numpy()
+    return train & ~held, held, (crops.table["split"] == "test").to_numpy()
+
+
+# --- videos -----------------------------------------------------------------------------------
+
+
+def split_videos(profile, stills, videos):
+    """Bool masks (R,) of the frames to train on, to validate on, and to test on.
+
+    Videos are held out whole. A still set in motion is held out where its photograph is, so that
+    no face is trained on as a still and validated on as a video; real videos by a hash of theirs.
+
+    Args:
+        stills: `Crops` of the stills.
+        videos: `Crops` of the videos, R frames.
+    """
+    train = (videos.table["split"] == "train").to_numpy()
+    if profile.video.motion:
+        _, held_stills, _ = split(profile, stills)
+        photographs = set(stills.table["photograph"][held_stills])
+        held = train & videos.table["photograph"].isin(photographs).to_numpy()
+    else:
+        held = crop_cache.validation_split(
+            videos.table, profile.validation.share, seed=profile.validation.seed
+        )
+    return train & ~held, held, (videos.table["split"] == "test").to_numpy()
+
+
+def by_video(crops, mask):
+    """Rows of each video among the masked frames, in the order of the frames: a list of arrays."""
+    table = crops.table[mask].sort_values(["video", "frame"], kind="stable")
+    return [there.index.to_numpy() for _, there in table.groupby("video", sort=True)]
+
+
+def every(crops, mask, step):
+    """Rows of every so many-th frame of each of the masked videos, the first included."""
+    return np.concatenate([rows[::step] for rows in by_video(crops, mask)])
+
+
+# --- what a record says -----------------------------------------------------------------------
+
+
+def describe_data(profile, crops):
+    """What a run on stills was trained and measured on, for its record."""
+    train, held, test = split(profile, crops)
+    subsets = crops.table["subset"][test]
+    reader = datasets.reader(profile.data.name)
+    tested = dict.fromkeys(f.subset for f in reader.FOLDERS if f.split == "test")
+    return {
+        "name": profile.data.name,
+        "label": profile.data.label,
+        "standin": profile.data.standin is not None,
+        "fingerprint": fingerprint(profile, crops),
+        "train": int(train.sum()),
+        "validation": int(held.sum()),
+        "official_train": sum(f.official for f in reader.FOLDERS if f.split == "train"),
+        "test": {name: int((subsets == name).sum()) for name in tested},
+    }
+
+
+def describe_videos(profile, stills, videos, train, held):
+    """What a run on videos was trained and measured on, for its record.
+
+    Args:
+        stills: `Crops` of the stills.
+        videos: list of the `Crops` of the profile's video data sets.
+        train, held: faces trained on and validated on.
+    """
+    tests = [crops.table[crops.table["split"] == "test"] for crops in videos]
+    counts = [there["subset"].value_counts(sort=False).to_dict() for there in tests]
+    clips = [there.groupby("subset")["video"].nunique().to_dict() for there in tests]
+    trained = split_videos(profile, stills, videos[0])[0]
+    return {
+        "name": profile.video.name,
+        "label": profile.video.label,
+        "standin": not profile.video.real,
+        "fingerprint": fingerprint(profile, [stills, *videos]),
+        "train": int(train),
+        "validation": int(held),
+        "train_videos": int(videos[0].table["video"][trained].nunique()),
+        "test": {name: int(n) for found in counts for name, n in found.items()},
+        "test_videos": {name: int(n) for found in clips for name, n in found.items()},
+    }

@@ -1,0 +1,497 @@
+"""Tidy tables of the trackers, from the predictions on every frame of the test videos.
+
+Frames of one video are much alike, so every interval is over videos and, as a second level, over
+seeds; a score on one video has none. Fractions become percent here. A row that has no number of
+ours says why in `reason`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from study import claims, metrics, paper, results, tables
+from study.datasets import w300vw
+
+SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
+METHODS = {"tracker-1d": "tracker1d", "tracker-2d": "tracker2d"}  # Table 1's name -> model
+# What was predicted -> its residuals, jitter and delay in predictions.npz.
+READINGS = {
+    "tracker": ("residual", "jitter", "delay_along"),
+    "tracker, below the bin": ("residual_local", None, None),
+    "tracker, box by the frame before": ("residual_previous", None, None),
+    "tracker, tested with λ=0": ("residual_without", None, None),
+    "detector": ("detected", "jitter_detected", "delay_detected"),
+}
+PLACES = ("all", "occluded", "visible")  # landmarks that a score is over
+PLAIN = 0.0  # λ of no temporal refinement
+TOLERANCE = 1e-9  # λ are compared as floats
+
+
+# --- the profile's trackers --------------------------------------------------------------------
+
+
+def lines(profile):
+    """The profile's trackers: one `config.Run` (the first seed) a name, in its order."""
+    first = {}
+    for run in profile.group("tracker"):
+        first.setdefault(run.name, run)
+    return list(first.values())
+
+
+def find(profile, model, *, over_input=None, lam=None, length=None):
+    """The tracker of a model at one L/F, L or λ; None where there is none.
+
+    Without λ it is that of the tracker that the profile shows.
+    """
+    if lam is None and model == "tracker1d" and profile.tracker:
+        lam = profile.run(f"{profile.tracker}-s0").config.lam
+    for run in lines(profile):
+        settings = run.config
+        same = settings.model == model and length in (None, settings.length)
+        if over_input is not None:
+            same = same and abs(tables.ratio(settings) - over_input) < TOLERANCE
+        if same and (model == "tracker2d" or abs(settings.lam - lam) < TOLERANCE):
+            return run
+    return None
+
+
+def shown(profile):
+    """The tracker that the profile shows, or None."""
+    return profile.run(f"{profile.tracker}-s0") if profile.tracker else None
+
+
+def why_empty(found, run, subset):
+    """Why there is no number of ours for a tracker on a subset; "" where there is one."""
+    if run is None:
+        return f"not run in {found.profile.name}"
+    if not found.recorded(run.name):
+        return f"not trained yet ({found.reasons[run.id]})"
+    tested = found.first(run.name)["data"]["test_videos"]
+    return "" if tested.get(subset) else "videos not available"
+
+
+def describe(found, run, subset="S1"):
+    """What a tracker's numbers on a subset were measured on, in words that stand beside them."""
+    data, profile = found.first(run.name)["data"], found.profile
+    label = profile.talking.label if _is_talking(profile, subset) else data["label"]
+    kind = " (rendered)" if profile.video.standin else ""
+    clips = "clips" if profile.video.motion else "videos"
+    return f"{label}{kind}, trained on {data['train_videos']} {clips}, F={run.config.size}"
+
+
+def _is_talking(profile, subset):
+    return subset == "TF" and profile.talking is not None
+
+
+def _is_staged(found, run, subset):
+    """Whether a tracker was trained or measured on anything but videos of a camera."""
+    staged = found.first(run.name)["data"]["standin"]
+    return staged or (_is_talking(found.profile, subset) and not found.profile.talking.real)
+
+
+# --- scores of videos --------------------------------------------------------------------------
+
+
+def frames(found, id, reading="tracker", place="all", broken=False):
+    """Every test frame of one record with its score.
+
+    Args:
+        found: `results.Results`.
+        id: of a recorded tracker.
+        reading: a key of READINGS.
+        place: "all" landmarks, those that something "occluded", or the "visible" others.
+        broken: whether to keep frames that the published list of 300VW calls broken.
+
+    Returns:
+        subset, video, frame, nrmse (fraction), landmarks (how many it is the mean over), jitter
+        (fraction), jitter_true, delay_along, delay_way; sorted by video and frame. NaN where a
+        frame has no such landmark, or the record no such array.
+    """
+    arrays = results.predictions(results.folder(found.profile, id))
+    key, jitter, delay = READINGS[reading]
+    scored = ~np.isnan(arrays["detected"][..., 0]) & _places(arrays["occluded"], place)
+    count = scored.sum(axis=1)
+    distance = np.linalg.norm(arrays[key].astype(np.float64), axis=-1)
+    total = np.where(scored, distance, 0).sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        nrmse = total / count / arrays["normalizer"]
+    table = pd.DataFrame(
+        {
+            **{name: arrays[name] for name in ("subset", "video", "frame")},
+            **{"nrmse": nrmse, "landmarks": count},
+            "jitter": arrays[jitter] if jitter else np.nan,
+            "jitter_true": arrays["jitter_true"],
+            "delay_along": arrays[delay] if delay else np.nan,
+            "delay_way": arrays["delay_way"],
+        }
+    )
+    if not broken and found.profile.video.real:
+        table = table[~_is_broken(table)]
+    return table.sort_values(["subset", "video", "frame"], ignore_index=True)
+
+
+def _is_broken(table):
+    """Which frames the published list of 300VW calls broken: (R,) bool."""
+    frames = zip(table["video"], table["frame"], strict=True)
+    return np.array([frame in w300vw.BROKEN.get(video, ()) for video, frame in frames], dtype=bool)
+
+
+def _places(occluded, place):
+    if place == "all":
+        return np.ones_like(occluded)
+    return occluded if place == "occluded" else ~occluded
+
+
+def videos(found, name, subset, **reading):
+    """Mean NRMSE of each video of a subset by every recorded seed of a tracker.
+
+    Args:
+        reading: as in `frames`.
+
+    Returns:
+        errors (S, V) fractions, weights (V,): the landmarks that each mean is over, which is
+        proportional to the frames where all landmarks count. Videos without any are left out.
+
+    Raises:
+        ValueError: nothing is recorded, or two seeds hold different frames.
+    """
+    ids = found.recorded(name)
+    if not ids:
+        raise ValueError(f"no run of {name} is recorded")
+    rows, weights = [], []
+    for id in ids:
+        table = frames(found, id, **reading)
+        table = table[(table["subset"] == subset) & (table["landmarks"] > 0)]
+        sums = (table["nrmse"] * table["landmarks"]).groupby(table["video"]).sum()
+        counts = table["landmarks"].groupby(table["video"]).sum()
+        rows.append((sums / counts).to_numpy())
+        weights.append(counts)
+    if any(not weights[0].equals(other) for other in weights[1:]):
+        raise ValueError(f"the seeds of {name} were measured on different frames")
+    return np.stack(rows), weights[0].to_numpy(dtype=float)
+
+
+def _score(found, name, subset, **reading):
+    """Frame mean with its interval, and the mean of the videos' means, in percent."""
+    errors, weights = videos(found, name, subset, **reading)
+    mean, low, high = _over_videos(metrics.bootstrap_mean(errors, weights=weights), weights)
+    by_video, *ends = _over_videos(metrics.bootstrap_mean(errors), weights)
+    return {
+        **{"ours_percent": mean, "ours_low": low, "ours_high": high},
+        **{"ours_video_percent": by_video, "ours_video_low": ends[0], "ours_video_high": ends[1]},
+        **{"seeds": errors.shape[0], "videos": errors.shape[1]},
+    }
+
+
+def _over_videos(bounds, weights):
+    """Percent of a mean and its interval, which one video alone cannot have: NaN there."""
+    mean, low, high = tables.percent(bounds)
+    return (mean, low, high) if len(weights) > 1 else (mean, np.nan, np.nan)
+
+
+def _count(found, name, subset):
+    table = frames(found, found.recorded(name)[0])
+    return int((table["subset"] == subset).sum())
+
+
+# --- Table 1, its tracker half -----------------------------------------------------------------
+
+
+def table1_row(found, row):
+    """Our entries for a row of Table 1 of a tracker, by argmax and the mean over frames."""
+    subset = SUBSETS[row["subset"]]
+    run = find(found.profile, METHODS[row["method"]], over_input=row["length_over_input"])
+    entries = {"reason": why_empty(found, run, subset)}
+    if entries["reason"]:
+        return entries
+    score = _score(found, run.name, subset)
+    own = {key: score[key] for key in ("ours_percent", "ours_low", "ours_high", "seeds")}
+    return own | {
+        "size": run.config.size,
+        "ours_length": run.config.length,
+        "faces": _count(found, run.name, subset),
+        "data": describe(found, run, subset),
+        "reason": "",
+    }
+
+
+# --- Table 2 -----------------------------------------------------------------------------------
+
+TRAINED, TESTED = "trained and tested with λ", "trained with the shown λ, tested with λ=0"
+
+
+def table2(found):
+    """Table 2 with our numbers beside the paper's, then the rest of the λ curve.
+
+    The paper does not say whether λ=0 is trained or only tested so: both readings are here.
+
+    Returns:
+        subset, lam, nrmse_percent (the paper's), reading, size, ours_length, ours_percent with
+        95 % interval over videos ours_low, ours_high (mean over frames), ours_video_percent with
+        ours_video_low, ours_video_high (mean over videos), seeds, videos, faces (frames), data,
+        reason.
+    """
+    published = paper.table2()
+    rows = [{**row, "reading": TRAINED} for row in published.to_dict("records")]
+    both = [dict(row, reading=TESTED) for row in rows if abs(row["lam"]) < TOLERANCE]
+    known = set(published["lam"])
+    own = {run.config.lam for run in lines(found.profile) if run.config.model == "tracker1d"}
+    more = [
+        {"subset": subset, "lam": lam, "reading": TRAINED}
+        for lam in sorted(own - known)
+        for subset in SUBSETS
+    ]
+    rows = [{**row, **_table2(found, row)} for row in (*rows, *both, *more)]
+    columns = ["subset", "lam", "nrmse_percent", "reading", "size", "ours_length"]
+    columns += ["ours_percent", "ours_low", "ours_high"]
+    columns += ["ours_video_percent", "ours_video_low", "ours_video_high"]
+    return tables.tidy(rows, [*columns, "seeds", "videos", "faces", "data", "reason"])
+
+
+def _table2(found, row):
+    subset, base = SUBSETS[row["subset"]], shown(found.profile)
+    tested = row["reading"] == TESTED
+    run = base and (
+        base
+        if tested
+        else find(found.profile, "tracker1d", lam=row["lam"], length=base.config.length)
+    )
+    reason = why_empty(found, run, subset)
+    if reason:
+        return {"reason": reason}
+    reading = "tracker, tested with λ=0" if tested else "tracker"
+    return {
+        **_score(found, run.name, subset, reading=reading),
+        "size": run.config.size,
+        "ours_length": run.config.length,
+        "faces": _count(found, run.name, subset),
+        "data": describe(found, run, subset),
+        "reason": "",
+    }
+
+
+# --- what each system does to accuracy and to motion -------------------------------------------
+
+
+def systems(profile):
+    """What `motion` and `gains` compare: name -> (run or None, reading)."""
+    base = shown(profile)
+    if base is None:
+        return {}
+    lam, length = base.config.lam, base.config.length
+    plain = find(profile, "tracker1d", lam=PLAIN, length=length)
+    rival = find(profile, "tracker2d", over_input=0.5)
+    return {
+        "1D detector": (base, "detector"),
+        "1D tracker, trained with λ=0": (plain, "tracker"),
+        f"1D tracker, λ={lam:g} tested with λ=0": (base, "tracker, tested with λ=0"),
+        f"1D tracker, λ={lam:g}": (base, "tracker"),
+        f"1D tracker, λ={lam:g}, below the bin": (base, "tracker, below the bin"),
+        f"1D tracker, λ={lam:g}, box by the frame before": (
+            base,
+            "tracker, box by the frame before",
+        ),
+        "2D detector at L/F 0.5": (rival, "detector"),
+        "2D tracker at L/F 0.5": (rival, "tracker"),
+        "2D tracker at L/F 0.5, below the bin": (rival, "tracker, below the bin"),
+    }
+
+
+def motion(found):
+    """Accuracy, jitter and delay of every system on every subset of videos.
+
+    Returns:
+        system, subset, lam, length, percent (mean over frames) with 95 % interval low, high,
+        video_percent (mean over videos), occluded_percent and visible_percent (landmarks that
+        something occludes, and the others), jitter_percent (acceleration over the distance of the
+        outer eye corners), jitter_true_percent (the truth's own), delay_frames (0 is on time, 1
+        shows the frame before), seeds, videos, data, reason.
+    """
+    rows = [
+        _moving(found, system, run, reading, subset)
+        for system, (run, reading) in systems(found.profile).items()
+        for subset in SUBSETS.values()
+    ]
+    columns = ["system", "subset", "lam", "length", "percent", "low", "high", "video_percent"]
+    columns += ["occluded_percent", "visible_percent", "jitter_percent", "jitter_true_percent"]
+    return tables.tidy(rows, [*columns, "delay_frames", "seeds", "videos", "data", "reason"])
+
+
+def _moving(found, system, run, reading, subset):
+    row = {"system": system, "subset": subset, "reason": why_empty(found, run, subset)}
+    if row["reason"]:
+        return row
+    score = _score(found, run.name, subset, reading=reading)
+    row |= {"percent": score["ours_percent"], "low": score["ours_low"], "high": score["ours_high"]}
+    row |= {"video_percent": score["ours_video_percent"], "seeds": score["seeds"]}
+    row |= {"videos": score["videos"], "length": run.config.length}
+    row["data"] = describe(found, run, subset)
+    if run.config.model == "tracker1d" and reading != "detector":
+        row["lam"] = PLAIN if reading.endswith("λ=0") else run.config.lam
+    for place in PLACES[1:]:
+        errors, weights = videos(found, run.name, subset, reading=reading, place=place)
+        if len(weights):
+            row[f"{place}_percent"] = 100 * np.average(errors, axis=1, weights=weights).mean()
+    parts = [frames(found, id, reading=reading) for id in found.recorded(run.name)]
+    table = pd.concat(parts)
+    table = table[table["subset"] == subset]
+    row |= {"jitter_percent": 100 * table["jitter"].mean()}
+    row |= {"jitter_true_percent": 100 * table["jitter_true"].mean()}
+    if table["delay_along"].notna().all() and table["delay_way"].sum() > 0:
+        row["delay_frames"] = table["delay_along"].sum() / table["delay_way"].sum()
+    return row
+
+
+# --- gains -------------------------------------------------------------------------------------
+
+
+def comparisons(profile):
+    """Pairs of systems: name -> ((run, reading), (run, reading), the paper's two or None).
+
+    The paper's are rows of its Table 1 as (method, L), or values of λ in its Table 2.
+    """
+    base = shown(profile)
+    if base is None:
+        return {}
+    lam, length = base.config.lam, base.config.length
+    ours = (base, "tracker")
+    plain = (find(profile, "tracker1d", lam=PLAIN, length=length), "tracker")
+    low, high = (find(profile, "tracker1d", over_input=share) for share in (0.25, 3.0))
+    rival = (find(profile, "tracker2d", over_input=0.5), "tracker")
+    ends = (("tracker-1d", 64), ("tracker-1d", 768))
+    return {
+        f"λ 0 to {lam:g}, each trained": (plain, ours, (PLAIN, lam)),
+        f"λ 0 to {lam:g}, tested with 0": ((base, "tracker, tested with λ=0"), ours, None),
+        "detector to tracker": ((base, "detector"), ours, None),
+        "detector to tracker trained with λ=0": ((base, "detector"), plain, None),
+        "1D, L/F 0.25 to 3": ((low, "tracker"), (high, "tracker"), ends),
+        "2D at L/F 0.5 to 1D at L/F 3": (
+            rival,
+            (high, "tracker"),
+            (("tracker-2d", 128), ("tracker-1d", 768)),
+        ),
+    }
+
+
+def gains(found):
+    """Relative decreases of NRMSE between two systems, paired over videos, against the paper's.
+
+    Returns:
+        comparison, subset, landmarks (all, occluded or visible), decoder, before_percent,
+        after_percent, decrease_percent with 95 % interval low, high, paper_percent, verdict,
+        seeds, videos, data, reason.
+    """
+    rows = [
+        _gain(found, name, sides, subset, place)
+        for name, sides in comparisons(found.profile).items()
+        for subset in SUBSETS
+        for place in PLACES
+    ]
+    columns = ["comparison", "subset", "landmarks", "decoder", "before_percent", "after_percent"]
+    columns += ["decrease_percent", "low", "high", "paper_percent", "verdict"]
+    return tables.tidy(rows, [*columns, "seeds", "videos", "data", "reason"])
+
+
+def _gain(found, name, sides, named, place):
+    *pair, published = sides
+    subset = SUBSETS[named]
+    row = {"comparison": name, "subset": named, "landmarks": place, "decoder": "argmax"}
+    row["verdict"] = ""
+    printed = _published(published, named) if place == "all" else np.nan
+    if not np.isnan(printed):
+        row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
+    reasons = [why_empty(found, run, subset) for run, _ in pair]
+    row["reason"] = next(filter(None, reasons), "")
+    if row["reason"]:
+        return row
+    (before, weights), (after, others) = (
+        videos(found, run.name, subset, reading=reading, place=place) for run, reading in pair
+    )
+    if not len(weights):
+        return row | {"reason": f"no {place} landmark in these videos"}
+    if not np.array_equal(weights, others):
+        return row | {"reason": "measured on different frames"}
+    decrease, low, high = _over_videos(
+        metrics.bootstrap_decrease(before, after, weights=weights), weights
+    )
+    row |= {
+        "before_percent": 100 * np.average(before, axis=1, weights=weights).mean(),
+        "after_percent": 100 * np.average(after, axis=1, weights=weights).mean(),
+        **{"decrease_percent": decrease, "low": low, "high": high},
+        **{"seeds": min(len(before), len(after)), "videos": before.shape[1]},
+        "data": describe(found, pair[1][0], subset),
+    }
+    if row["verdict"]:
+        staged = any(_is_staged(found, run, subset) for run, _ in pair)
+        row["verdict"] = claims.verdict(printed, decrease, low, high, staged)
+    return row
+
+
+def _published(pair, named):
+    """The paper's decrease in percent between two rows of Table 1 or Table 2; NaN for none."""
+    if pair is None:
+        return np.nan
+    if isinstance(pair[0], float):
+        table = paper.table2()
+        table = table[table["subset"] == named].set_index("lam")["nrmse_percent"]
+        if not set(pair) <= set(table.index):
+            return np.nan
+        return 100 * (1 - table[pair[1]] / table[pair[0]])
+    try:
+        return paper.decrease(*pair, named)
+    except KeyError:  # Table 1 has no Talking Face
+        return np.nan
+
+
+def published_gains():
+    """The paper's λ, and its lowest and highest decrease on 300VW from λ=0 to it, % (Table 2)."""
+    lam = max(paper.table2()["lam"])
+    named = [name for name in SUBSETS if name.startswith("300VW")]
+    values = [_published((PLAIN, lam), name) for name in named]
+    return lam, min(values), max(values)
+
+
+# --- one tracker -------------------------------------------------------------------------------
+
+
+def tracker(found, run):
+    """What the training of one tracker was and gave: what, value, unit."""
+    record, settings = found.records[run.id], run.config
+    trained = record["data"]
+    rows = [
+        ("parameters, the detector's included", record["parameters"], ""),
+        ("heatmap length L", settings.length, "bins"),
+        ("temporal refinement lambda", getattr(settings, "lam", np.nan), ""),
+        ("frames of a training clip T", settings.frames, ""),
+        ("training videos", trained["train_videos"], ""),
+        ("training frames", trained["train"], ""),
+        ("held-out frames", trained["validation"], ""),
+        ("epochs", settings.epochs, ""),
+        ("training time", record["seconds"], "s"),
+        ("speed", record["samples_per_second"], "frames/s"),
+    ]
+    rows += [
+        (f"held-out NRMSE, {decoder}", 100 * score, "%")
+        for decoder, score in record["validation"].items()
+    ]
+    return pd.DataFrame(rows, columns=["what", "value", "unit"])
+
+
+def worst_occlusions(found, id, count):
+    """The test frames where the tracker gains most over its detector on occluded landmarks.
+
+    Returns:
+        table of subset, video, frame, detector, tracker (fractions), best first; from different
+        videos. Without occluded landmarks, over all of them.
+    """
+    place = "occluded" if _any_occluded(found, id) else "all"
+    before, after = (frames(found, id, reading, place) for reading in ("detector", "tracker"))
+    table = before[["subset", "video", "frame"]].assign(
+        detector=before["nrmse"], tracker=after["nrmse"]
+    )
+    table = table.dropna().assign(gain=lambda rows: rows["detector"] - rows["tracker"])
+    table = table.sort_values("gain", ascending=False, kind="stable")
+    return table.drop_duplicates("video").head(count).reset_index(drop=True)
+
+
+def _any_occluded(found, id):
+    return bool(results.predictions(results.folder(found.profile, id))["occluded"].any())
