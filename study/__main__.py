@@ -60,6 +60,15 @@ def train(args):
     runs.ensure(profile, selected)
 
 
+def pack(args):
+    """Writes a trained run's weights as one file for `track`."""
+    from study import pack as packing
+
+    profile = _profile(args)
+    made = packing.pack(profile, profile.run(args.run), Path(args.out))
+    print(f"{args.out}: {made.kind}, F={made.config.size}, L={made.config.length}")
+
+
 def track(args):
     """Follows a face through a video: landmarks per frame as CSV, and an overlay video.
 
@@ -126,6 +135,9 @@ def _parser():
     sub.add_argument("runs", nargs="*", help="ids such as detector1d_L192-s0; none is all")
     sub.add_argument("--group", help="only the runs of a group: resolution, search, video, tracker")
     sub.add_argument("--again", action="store_true", help="also those that have a record")
+    sub = with_profile(add("pack", pack))
+    sub.add_argument("run", help="such as tracker1d_L192-s0, trained on this machine")
+    sub.add_argument("--out", required=True, help="the file")
     sub = add("track", track)
     sub.add_argument("video", help="of any common container; its largest face is followed")
     sub.add_argument("--weights", required=True, help="a file of this study's weights")

@@ -1,12 +1,13 @@
 """How fast training is, and how much of that the loop around the step costs."""
 
 import itertools
+import multiprocessing
 import time
 
 import torch
 
+from study import config, material, training
 from study import device as devices
-from study import material, training
 
 
 def _rate(step, batch, seconds):
@@ -30,48 +31,90 @@ def _endless(faces, config):
                 yield batch
 
 
+def _steps(profile):
+    """The flagship's configuration and parameters, its whole loop and its bare step."""
+    crops = material.require_crops(profile)
+    settings = profile.run(f"{profile.flagship}-s0").config
+    faces = material.faces_of(profile, crops, material.split(profile, crops)[0])
+    device = devices.choose(settings.precision)
+    torch.manual_seed(0)
+    model = device.place(training.build_model(settings, crops.points.shape[1])).train()
+    optimizer = training.make_optimizer(model, settings)
+    stream = _endless(faces, settings)
+    fixed = next(stream)
+
+    def loop():
+        training.train_step(model, optimizer, *next(stream), settings, device)
+
+    def bare():
+        training.train_step(model, optimizer, *fixed, settings, device)
+
+    return settings, sum(p.numel() for p in model.parameters()), loop, bare
+
+
 def train(profile, seconds=20.0, rounds=4):
     """Times the flagship's training loop against its bare step, in turn, on this machine.
 
     Args:
         profile: a `config.Profile` whose crops have been made.
-        seconds: of each of the two measurements.
-        rounds: slices that the two measurements alternate in, so that other load hits both.
+        seconds: of each of the measurements.
+        rounds: slices that the first two alternate in, so that other load hits both.
 
     Returns:
         a text: samples/s of the loop (drawing, augmenting, step), of the step on one fixed
-        batch, their ratio, and what was measured.
+        batch, their ratio, of as many loops side by side as the profile trains at once, and what
+        was measured.
 
     Raises:
         material.RunError: no crops here.
     """
-    crops = material.require_crops(profile)
-    config = profile.run(f"{profile.flagship}-s0").config
-    faces = material.faces_of(profile, crops, material.split(profile, crops)[0])
-    device = devices.choose(config.precision)
-    torch.manual_seed(0)
-    model = device.place(training.build_model(config, crops.points.shape[1])).train()
-    optimizer = training.make_optimizer(model, config)
-    stream = _endless(faces, config)
-    fixed = next(stream)
-
-    def loop():
-        training.train_step(model, optimizer, *next(stream), config, device)
-
-    def bare():
-        training.train_step(model, optimizer, *fixed, config, device)
-
+    settings, parameters, loop, bare = _steps(profile)
     pairs = [
-        (_rate(loop, config.batch, seconds / rounds), _rate(bare, config.batch, seconds / rounds))
+        (
+            _rate(loop, settings.batch, seconds / rounds),
+            _rate(bare, settings.batch, seconds / rounds),
+        )
         for _ in range(rounds)
     ]
     ratio = sorted(a / b for a, b in pairs)[len(pairs) // 2]
     whole, step = max(a for a, _ in pairs), max(b for _, b in pairs)
-    parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    return (
-        f"{profile.flagship}: {parameters:.2f} M parameters, F={config.size}, L={config.length}, "
-        f"batch {config.batch}, {device.kind}, {torch.get_num_threads()} threads\n"
-        f"whole loop      {whole:7.1f} samples/s (best of {rounds})\n"
-        f"fixed batch     {step:7.1f} samples/s (best of {rounds})\n"
-        f"loop / fixed    {ratio:7.3f} (median of {rounds} pairs)"
-    )
+    lines = [
+        f"{profile.flagship}: {parameters / 1e6:.2f} M parameters, F={settings.size}, "
+        f"L={settings.length}, batch {settings.batch}, {devices.choose().kind}, "
+        f"{torch.get_num_threads()} threads",
+        f"whole loop      {whole:7.1f} samples/s (best of {rounds})",
+        f"fixed batch     {step:7.1f} samples/s (best of {rounds})",
+        f"loop / fixed    {ratio:7.3f} (median of {rounds} pairs)",
+    ]
+    machine = profile.machine
+    if machine.jobs > 1:
+        together = sum(_side_by_side(profile, seconds))
+        lines.append(
+            f"side by side    {together:7.1f} samples/s (whole loop, {machine.jobs} processes of "
+            f"{machine.threads} thread{'s'[: machine.threads > 1]}, as the profile trains)"
+        )
+    return "\n".join(lines)
+
+
+def _side_by_side(profile, seconds):
+    """Samples/s of each of the loops that run at once, one a process."""
+    jobs = profile.machine.jobs
+    context = multiprocessing.get_context("spawn")
+    ready = context.Barrier(jobs)
+    with context.Pool(jobs, _share, (ready,)) as pool:
+        return pool.starmap(_alone, [(profile.name, seconds)] * jobs, chunksize=1)
+
+
+def _share(ready):
+    global _ready
+    _ready = ready
+
+
+def _alone(name, seconds):
+    """One of the loops: it waits until all have been built, so that they run at once."""
+    profile = config.load(name)
+    devices.set_threads(profile.machine.threads)
+    settings, _, loop, _ = _steps(profile)
+    loop()
+    _ready.wait()
+    return _rate(loop, settings.batch, seconds)

@@ -363,8 +363,7 @@ def _moved(motion):
         return ""
     true = rows["jitter_true_percent"].mean()
     return (
-        f"Jitter (the truth has {true:.2f} %) and delay, mean over the subsets: "
-        f"{'; '.join(texts)}."
+        f"Jitter (the truth has {true:.2f} %) and delay, mean over the subsets: {'; '.join(texts)}."
     )
 
 

@@ -140,6 +140,7 @@ class TrackerConfig:
             included; the detector's heatmaps of all are cached (1D only).
         rotation, scale, mirror: how far the versions are varied, as in `Augmentation`; one draw
             a video, so that its motion stays smooth.
+        passing: rectangles that pass before the face in 25 frames of a varied version.
         epochs, batch, schedule, warmup, rate, average, precision: as in `TrainingConfig`; a
             batch is of clips.
     """
@@ -153,6 +154,7 @@ class TrackerConfig:
     rotation: float = 20.0
     scale: float = 0.1
     mirror: float = 0.5
+    passing: float = 2.0
     epochs: int = 10
     batch: int = 8
     schedule: str = "one-cycle"

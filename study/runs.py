@@ -305,13 +305,12 @@ def ensure(profile, selected=None, report=print):
         report(f"to train: {run.id} ({reason})")
     again = without_weights(profile, [run for run, _ in todo])
     for run in again:
-        report(f"to train: {run.id} (recorded, but its weights are not here and a tracker needs them)")
+        report(f"to train: {run.id} (recorded; a tracker needs its weights, which are not here)")
     # A tracker needs the weights of the detector inside, so detectors come first.
-    phases = [(run, False) for run in again], [], []
-    for run, _ in todo:
-        phases[1 + bool(run.detector)].append((run, True))
-    for phase in (phases[0] + phases[1], phases[2]):
-        _train_all(profile, phase, report)
+    detectors = [(run, False) for run in again]
+    detectors += [(run, True) for run, _ in todo if not run.detector]
+    _train_all(profile, detectors, report)
+    _train_all(profile, [(run, True) for run, _ in todo if run.detector], report)
 
 
 def _train_all(profile, todo, report):

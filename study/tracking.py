@@ -96,6 +96,38 @@ def view(videos, video, rows, affines, size):
     return images, augment.mirror_points(points, mirrored, videos.order)
 
 
+def pass_before(images, rate, generator):
+    """Rectangles of noise that pass before the face of one video, some frames each.
+
+    A detector has learnt its training faces by heart, and hardly fails on their videos unless
+    something hides them; a tracker learns from frames on which its detector fails.
+
+    Args:
+        images: (T, 3, F, F) frames of one video, in order.
+        rate: rectangles in 25 frames, at most one more or less.
+        generator: torch generator.
+
+    Returns:
+        (T, 3, F, F); `images` itself is not written into.
+    """
+    frames, size = len(images), images.shape[-1]
+    pixels, times = torch.arange(size), torch.arange(frames)
+    count = int(rate * frames / 25 + torch.rand((), generator=generator).item())
+    for _ in range(count):
+        draw = torch.rand(8, generator=generator)
+        middle, length = draw[0] * frames, 4 + 12 * draw[1]  # frames
+        angle, half = 2 * torch.pi * draw[2], (0.08 + 0.2 * draw[3:5]) * size  # (2,) px
+        along = 2 * (times - middle) / length  # -1 where it enters, 1 where it leaves
+        way = torch.stack([angle.cos(), angle.sin()]) * 0.7 * size
+        center = (0.3 + 0.4 * draw[5:7]) * size + along[:, None] * way  # (T, 2) px
+        inside = (pixels - center[..., None]).abs() <= half[:, None]  # (T, 2, F)
+        patch = inside[:, 1, :, None] & inside[:, 0, None, :] & (along.abs() <= 1)[:, None, None]
+        paint = torch.rand(3, 1, 1, generator=generator)
+        paint = paint + 0.15 * torch.randn(3, size, size, generator=generator)
+        images = torch.where(patch[:, None], paint, images)
+    return images
+
+
 def plain_affines(videos, size):
     """`clip_affine` without any augmentation."""
     count = len(videos.rows)
@@ -157,18 +189,20 @@ def detect(detector, videos, config, device, folder, batch=64):
     ]
     points = np.empty((*shape[:3], 2), dtype=np.float32)
     first = tuple(int(n) for n in np.cumsum([0, *lengths])[:-1])
+    hidden = torch.Generator().manual_seed(1)
     for version, affines in enumerate(_views(videos, config)):
         for video, rows in enumerate(videos.rows):
-            for part in range(0, len(rows), batch):
-                images, there = view(videos, video, rows[part : part + batch], affines, config.size)
-                images = device.move(images).contiguous(memory_format=torch.channels_last)
+            images, there = view(videos, video, rows, affines, config.size)
+            if version:
+                images = pass_before(images, config.passing, hidden)
+            where = (version, slice(first[video], first[video] + len(rows)))
+            points[where] = there.numpy()
+            for part in torch.arange(len(rows)).split(batch):
+                some = device.move(images[part]).contiguous(memory_format=torch.channels_last)
                 with device.autocast():
-                    found = detector(images)
-                start = first[video] + part
-                where = (version, slice(start, start + len(there)))
+                    found = detector(some)
                 for target, one in zip(maps, found, strict=True):
-                    target[where] = one.half().cpu().numpy()
-                points[where] = there.numpy()
+                    target[version, first[video] + part.numpy()] = one.half().cpu().numpy()
     return Heatmaps(*maps, points, first, lengths)
 
 
@@ -236,7 +270,8 @@ class ClipTask:
         for part in range(0, len(clips), config.batch):
             chosen = range(part, min(part + config.batch, len(clips)))
             if self.heatmaps is None:
-                yield self._images([clips[i] for i in chosen], affines)
+                picked = [(versions[i], *clips[i]) for i in chosen]
+                yield self._images(picked, affines, generator)
             else:
                 yield self._cached([(versions[i], *clips[i]) for i in chosen])
 
@@ -248,13 +283,15 @@ class ClipTask:
             for part in (maps.e_x, maps.e_y, maps.points)
         )
 
-    def _images(self, picked, affines):
-        videos, frames, size = self.training, self.config.frames, self.config.size
-        parts = [
-            view(videos, video, videos.rows[video][start : start + frames], affines, size)
-            for video, start in picked
-        ]
-        images, points = zip(*parts, strict=True)
+    def _images(self, picked, affines, generator):
+        videos, frames, config = self.training, self.config.frames, self.config
+        images, points = [], []
+        for version, video, start in picked:
+            rows = videos.rows[video][start : start + frames]
+            seen, there = view(videos, video, rows, affines, config.size)
+            # As many clips without anything before the face as among the cached versions.
+            images.append(pass_before(seen, config.passing, generator) if version else seen)
+            points.append(there)
         return torch.stack(images), torch.stack(points)
 
     def step(self, model, optimizer, batch, device):

@@ -389,7 +389,7 @@ def _columns_of_table2(view):
 
 
 def _of_videos(made):
-    text, whole, percent = general, number(0), number(2)
+    text, percent = general, number(2)
     table2 = made["table2_temporal_refinement"]
     shown = {
         "table2": html_table(
@@ -425,13 +425,13 @@ def _of_videos(made):
             temporal_gains_view(gained),
             {
                 **{"comparison": ("comparison", text), "subset": ("subset", text)},
-                "before_percent": ("before, %", percent),
-                "after_percent": ("after, %", percent),
-                **{"all": ("decrease, %", _plain), "paper_percent": ("the paper's, %", percent)},
+                **{"before_percent": ("before", percent), "after_percent": ("after", percent)},
+                **{"all": ("decrease", _plain), "paper_percent": ("the paper's", percent)},
                 "verdict": ("verdict", text),
-                "occluded": ("on occluded landmarks", _plain),
-                **{"visible": ("on visible ones", _plain), "videos": ("videos", whole)},
+                "occluded": ("occluded", _plain),
             },
-            f"Relative decrease of NRMSE [95 % interval], paired over videos; {_on(gained)}",
+            "NRMSE (%) before and after, and its relative decrease (%) [95 % interval], paired "
+            "over videos: of all landmarks, and of those that something occludes; "
+            + _on(gained),
         )
     return {"motion": "", "temporal_gains": ""} | shown

@@ -25,7 +25,7 @@ LAYERS = (
     {"runs"},
     {"prepare", "results"},
     {"tables", "temporal", "figures", "video_figures", "claims", "overlay"},
-    {"views", "report", "readme", "ready", "notebook", "bench", "track", "__main__"},
+    {"views", "report", "readme", "ready", "notebook", "bench", "pack", "track", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {

@@ -4,11 +4,12 @@ import shutil
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 import torch
 
-from study import figures, paths, report, results, tables
+from study import figures, paths, report, results, tables, temporal
 
 
 @pytest.fixture
@@ -23,11 +24,21 @@ def profile(root):
 
 
 @pytest.fixture(scope="module")
-def text(tmp_path_factory):
-    """The page of such a profile, and its records, tables and figures, for tests that only read."""
+def made(tmp_path_factory):
+    """Root and page of such a profile, for tests that only read."""
+    return _made(tmp_path_factory.mktemp("stills"), write)
+
+
+@pytest.fixture
+def text(made, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", made[0])
+    return made[1]
+
+
+def _made(root, write):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paths, "ROOT", tmp_path_factory.mktemp("study"))
-        yield report.make(write()).read_text()
+        patch.setattr(paths, "ROOT", root)
+        return root, report.make(write()).read_text()
 
 
 def write():
@@ -45,6 +56,44 @@ def write():
     )
     tables.save(cost, "quantization", "cpu")
     return profile
+
+
+@pytest.fixture(scope="module")
+def made_of_clips(tmp_path_factory):
+    """Root and page of a profile with trackers on stills in motion, for tests that only read."""
+    return _made(tmp_path_factory.mktemp("clips"), write_clips)
+
+
+@pytest.fixture
+def clips(made_of_clips, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", made_of_clips[0])
+    return made_of_clips[1]
+
+
+def tracked():
+    return synthetic.profile(seeds=(0,), video=True, lams=(0.1,))
+
+
+def write_clips():
+    """A profile with all records, and a table of videos made when data was here."""
+    profile = tracked()
+    synthetic.write_all(profile)
+    row = dict(dataset="300VW", subset="S1", official_videos=31, official_frames=62135)
+    row |= dict(videos=4, frames=1096, held_out=0, data=profile.video.label)
+    tables.save(pd.DataFrame([row]), "videos", "cpu")
+    return profile
+
+
+def page_of(profile):
+    """The page without its figures, which take longest; its records are there."""
+    found = results.load(profile)
+    return report.page(found, report.make_tables(found))
+
+
+def sections(text):
+    """Section id -> its HTML; "" is what stands before the first."""
+    parts = re.split(r'<h2 id="([^"]*)">', text)
+    return {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}
 
 
 def files(root):
@@ -72,15 +121,10 @@ class Page(HTMLParser):
             self.text += data
 
 
-def make(profile):
-    return Page(report.make(profile).read_text())
-
-
-def test_a_second_call_changes_no_byte(profile, root):
-    report.make(profile)
-    first = files(root)
-    report.make(profile)
-    assert files(root) == first
+def test_a_second_call_changes_no_byte(clips):
+    first = files(paths.ROOT)
+    report.make(tracked())
+    assert files(paths.ROOT) == first
 
 
 def test_the_page_needs_nothing_from_elsewhere(text):
@@ -131,7 +175,7 @@ def test_key_numbers_are_those_of_the_tables(text):
 def test_photographs_and_their_landmarks_stay_off_the_page(profile):
     sheet = figures.contact_sheet(torch.rand(2, 3, 8, 8), torch.rand(2, 68, 2) * 7)
     figures.save(sheet, "contact_sheet", "cpu", faces=True)
-    text = report.make(profile).read_text()
+    text = page_of(profile)
     assert 'id="figure-contact_sheet"' not in text and "image/jpeg" not in text
 
 
@@ -140,7 +184,7 @@ def test_stand_ins_are_named_as_such_and_shown(root):
     synthetic.write_all(profile, standin=True)
     sheet = figures.contact_sheet(torch.rand(2, 3, 8, 8), torch.rand(2, 68, 2) * 7)
     figures.save(sheet, "contact_sheet", "tiny", faces=True)
-    text = report.make(profile).read_text()
+    text = page_of(profile)
     for section in re.findall(r"<h2 id=[^>]*>.*?(?=<h2|$)", text, flags=re.S):
         numbers = re.search('id="(answer|table1|resolution|quantization|decoders|tuning)"', section)
         assert not numbers or 'class="standin"' in section
@@ -152,7 +196,7 @@ def test_stand_ins_are_named_as_such_and_shown(root):
 
 
 def test_a_profile_without_records_gets_a_page_that_says_so(root):
-    page = make(synthetic.profile())
+    page = Page(report.make(synthetic.profile()).read_text())
     assert "nothing recorded yet" in page.text and "Not answered yet" in page.text
     assert "training detector1d_L192-s0: no record" in " ".join(page.text.split())
     numbers = json.loads((paths.reports("cpu") / "metrics.json").read_text())
@@ -161,24 +205,25 @@ def test_a_profile_without_records_gets_a_page_that_says_so(root):
 
 def test_an_unlisted_record_is_named_and_not_read(profile):
     smaller = synthetic.profile(lengths=(16, 192))
-    text = make(smaller).text
+    text = Page(page_of(smaller)).text
     assert "the record detector1d_L64-s0" in text
     assert "detector1d_L64" not in set(tables.read("resolution_decoders", "cpu")["name"])
 
 
-def test_what_needs_data_is_read_back_from_its_table(profile):
-    report.make(profile)
+def test_what_needs_data_is_read_back_from_its_table(made, root):
+    shutil.copytree(made[0] / "reports", root / "reports")
     figure = paths.reports("cpu") / "figures" / "quantization_floor.svg"
     first = figure.read_bytes()
     shutil.rmtree(figure.parent)
-    assert "rounding down costs" in make(profile).text
+    page = Page(report.make(synthetic.profile()).read_text())
+    assert "rounding down costs" in page.text
     assert figure.read_bytes() == first
 
 
 def test_text_from_a_record_cannot_become_markup(profile):
     run = profile.run("detector1d_L16-s0")
     synthetic.write(profile, run, commit="<script>alert(1)</script>")
-    assert "script" not in {tag for tag, _ in make(profile).tags}
+    assert "script" not in {tag for tag, _ in Page(page_of(profile)).tags}
 
 
 @pytest.mark.parametrize(
@@ -190,3 +235,128 @@ def test_durations_are_words(seconds, text):
 
 def test_strong_words_are_marked_and_all_else_is_escaped():
     assert report.strong("a **b** <c>") == "a <strong>b</strong> &lt;c&gt;"
+
+
+# --- videos ------------------------------------------------------------------------------------
+
+OF_VIDEOS = ("table1", "temporal", "motion", "gains", "tracker", "videos")
+
+
+def test_the_page_holds_the_trackers_half_of_table_1_and_table_2(clips):
+    page = Page(clips)
+    trackers = tables.read("table1_resolution", "cpu")
+    trackers = trackers[trackers["method"].str.startswith("tracker")]
+    shown = [trackers, tables.read("table2_temporal_refinement", "cpu")]
+    rows = [
+        row for table in shown for row in table.dropna(subset=["ours_percent"]).to_dict("records")
+    ]
+    assert len(rows) == 3 * 3 + 3 * 4
+    for row in rows:
+        text = f"{row['ours_percent']:.2f} [{row['ours_low']:.2f}, {row['ours_high']:.2f}]"
+        assert text in page.text
+    assert "300W stills in motion, trained on 216 clips, F=64" in page.text
+    assert "training and test" in page.text and "test alone" in page.text
+    assert not re.search(r"\bnan\b|None|<NA>", page.text)
+
+
+def test_the_page_needs_nothing_from_elsewhere_for_videos_either(clips):
+    page = Page(clips)
+    assert page.open == []
+    linked = [a.get("src", a.get("href", "")) for _, a in page.tags]
+    assert all(link.startswith("data:image/svg") for link in linked if link)
+    images = [a for tag, a in page.tags if tag == "img"]
+    assert all(len(a["alt"]) > 20 for a in images)
+    for name in ("lambda_curve", "temporal_motion", "temporal_gain", "tracker_history"):
+        assert f'id="figure-{name}"' in clips
+
+
+def test_stills_in_motion_are_named_as_such_wherever_a_number_of_theirs_stands(clips):
+    parts = sections(clips)
+    for name, html in parts.items():
+        assert ("Stills in motion" in html) == (name in ("", *OF_VIDEOS)), name
+    assert "no videos of people" in parts[""].replace("\n", " ")
+    assert "Stand-ins" not in clips  # the stills are photographs
+    assert parts["table1"].index("Table 1, detectors") < parts["table1"].index('class="standin"')
+    verdicts = tables.read("claims", "cpu").set_index("id")["verdict"]
+    assert set(verdicts[["lambda-300vw-s1", "resolution-300vw-s3"]]) == {"inconclusive"}
+    assert verdicts["resolution-300w-com"] == "reproduced"
+
+
+def test_key_numbers_of_the_tracker_are_those_of_its_predictions(clips):
+    numbers = json.loads((paths.reports("cpu") / "metrics.json").read_text())
+    found = results.load(tracked())
+    means = {
+        name: 100 * np.average(*_first(temporal.videos(found, name, "S2")))
+        for name in ("tracker1d_L192", "tracker1d_L192_lam00")
+    }
+    shown, without = means.values()
+    assert numbers["tracker_nrmse_percent"]["300VW S2"] == {
+        "shown": pytest.approx(shown, abs=1e-3),
+        "without_past": pytest.approx(without, abs=1e-3),
+    }
+    gain = numbers["temporal_gain_percent"]["300VW S2"]
+    assert gain["gain"] == pytest.approx(100 * (1 - shown / without), abs=1e-2)
+    assert gain["low"] < gain["gain"] < gain["high"]
+    assert set(numbers["temporal_gain_percent"]) == {"300VW S1", "300VW S2", "300VW S3"}
+
+
+def _first(scores):
+    errors, weights = scores
+    return errors[0], None, weights
+
+
+def test_what_is_missing_of_videos_is_listed_with_its_reason(clips):
+    missing = " ".join(re.sub("<[^>]*>", "", sections(clips)["missing"]).split())
+    assert "Table 1, tracker-2d, tracker-1d: 300VW S1, 300VW S2, 300VW S3 at L/F 0.25" in missing
+    assert "Table 2: TF at λ 0, 0.1, 0.3: videos not available" in missing
+    assert "detector-1d, tracker" not in missing  # each half of Table 1 for itself
+
+
+def test_a_profile_without_videos_gets_a_page_that_says_so(text):
+    page = Page(text)
+    assert "Not answered yet: no tracker." in page.text
+    assert page.text.count("Nothing has been measured yet.") == 2
+    assert "The profile has no videos." in page.text
+    missing = " ".join(page.text.split())
+    assert "Table 2: 300VW S1, 300VW S2, 300VW S3, TF at λ 0, 0.3: not run in cpu" in missing
+    made = {path.stem for path in (paths.reports("cpu") / "figures").iterdir()}
+    assert not made & {"lambda_curve", "temporal_motion", "temporal_gain", "tracker_history"}
+    numbers = json.loads((paths.reports("cpu") / "metrics.json").read_text())
+    assert numbers["tracker_nrmse_percent"] == numbers["temporal_gain_percent"] == {}
+
+
+def test_trackers_without_a_record_get_a_page_that_says_so(root):
+    profile = synthetic.profile(video=True)
+    figures.save(figures.fig1_quantization(), "lambda_curve", "cpu")  # left by former records
+    page = Page(page_of(profile))
+    assert "Not answered yet: not trained yet (no record)." in page.text
+    assert "figure-lambda_curve" not in {a.get("id") for _, a in page.tags}
+    assert "the counts of videos: no data on this machine" in " ".join(page.text.split())
+
+
+def test_videos_of_a_camera_have_no_banner_and_no_picture(root):
+    profile = synthetic.profile(seeds=(0,), video="camera")
+    synthetic.write_all(profile)
+    sheet = figures.contact_sheet(torch.rand(2, 3, 8, 8), torch.rand(2, 68, 2) * 7)
+    figures.save(sheet, "video_sheet", "cpu", faces=True)
+    text = page_of(profile)
+    assert 'class="standin"' not in text and "image/jpeg" not in text
+    claimed = tables.read("claims", "cpu").set_index("id")
+    assert claimed.loc["lambda-300vw-s1", "verdict"] == "reproduced"
+    assert "one video, no interval" in Page(text).text
+    assert not re.search(r"\bnan\b", Page(text).text)
+
+
+def test_rendered_videos_are_named_as_such_and_shown(root):
+    profile = synthetic.profile(name="tiny", seeds=(0,), standin=True, video=True)
+    synthetic.write_all(profile, standin=True)
+    sheet = figures.contact_sheet(torch.rand(2, 3, 8, 8), torch.rand(2, 68, 2) * 7)
+    figures.save(sheet, "video_sheet", "tiny", faces=True)
+    text = page_of(profile)
+    for name, html in sections(text).items():
+        assert 'class="standin"' in html or name not in OF_VIDEOS, name
+    assert 'id="figure-video_sheet"' in text and "Stills in motion" not in text
+    page = Page(text)
+    assert "stand-ins in 300VW's layout (rendered), trained on 216 videos" in page.text
+    verdicts = tables.read("temporal_gain", "tiny")["verdict"]
+    assert set(verdicts) <= {"", "inconclusive", "not run"}

@@ -76,7 +76,7 @@ def test_accuracy_is_drawn_against_jitter_with_the_truths_own(found):
     assert percent[0] == pytest.approx(rows.loc["1D tracker, λ=0.3", "percent"])
     (truth,) = [line for line in axes[0, 2].get_lines() if "truth" in str(line.get_label())]
     assert truth.get_xdata()[0] == pytest.approx(rows["jitter_true_percent"].iloc[0])
-    # What has no jitter has no place: four systems of 1D heatmaps and two of 2D have some.
+    # What has no jitter has no place: three systems of 1D heatmaps and two of 2D have some.
     assert len(axes[0, 2].containers) == 5 and len(legend(axes)) == 6
 
 
