@@ -1,0 +1,260 @@
+"""Runs on videos from end to end: invented folders, tiny networks, true records."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from video_folder import write_300vw, write_talking_face
+from w300_folder import write_w300
+
+from study import config, material, pack, paths, prepare, runs, tracking, weights, work
+from study import device as devices
+
+VIDEOS = {"001": 7, "002": 5, "004": 6, "114": 4, "203": 3, "410": 5}
+SMALL = {"hidden": 8, "frames": 3, "epochs": 2, "batch": 4}
+RAW = {
+    "profile": "tiny",
+    "data": {"name": "300W", "root": "data/300W", "source": "data/300W"},
+    "video": {"name": "300VW", "root": "data/300VW", "source": "data/300VW"},
+    "talking": {"name": "TF", "root": "data/TF", "source": "data/TF"},
+    "crops": {"size": 32},
+    "validation": {"share": 0.2},
+    "training": {"channels": 8, "depth": 2, "width": 8, "hidden": 8, "epochs": 2, "batch": 4},
+    "models": {"tracker1d": SMALL, "tracker2d": SMALL},
+    "flagship": "still",
+    "tracker": "tracked",
+    "runs": {
+        "still": {"model": "detector1d", "length": 16},
+        "inside": {"group": "video", "model": "detector1d", "length": 32, "frame_step": 2},
+        "flat": {"group": "video", "model": "detector2d", "length": 16},
+        "tracked": {"model": "tracker1d", "detector": "inside"},
+        "plain": {"model": "tracker1d", "detector": "inside", "lam": 0.0},
+        "rival": {"model": "tracker2d", "detector": "flat"},
+    },
+}
+TEST_FRAMES = 4 + 3 + 5 + 3  # of three videos of 300VW, and of Talking Face
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    root, lines = tmp_path_factory.mktemp("root"), []
+    write_w300(root / "data" / "300W")
+    (root / "data" / "300VW").mkdir()
+    write_300vw(root / "data" / "300VW", VIDEOS)
+    sidecar = root / "data" / "300VW" / "410" / "occluded.csv"
+    sidecar.write_text("frame,landmark\n2,30\n2,8\n5,8\n")
+    write_talking_face(root / "data" / "TF", range(3))
+    file = root / "profiles" / "tiny" / "params.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text(yaml.safe_dump(RAW))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "ROOT", root)
+        profile = config.load("tiny")
+        prepare.prepare(profile, jobs=1)
+        prepare.prepare_videos(profile, jobs=1)
+        runs.ensure(profile, report=lines.append)
+    return root, lines
+
+
+@pytest.fixture
+def profile(trained, tmp_path, monkeypatch):
+    shutil.copytree(trained[0], tmp_path / "root")
+    monkeypatch.setattr(paths, "ROOT", tmp_path / "root")
+    return config.load("tiny")
+
+
+def predictions(profile, id):
+    return np.load(material.folder(profile, profile.run(id)) / "predictions.npz")
+
+
+def test_a_trackers_predictions_hold_every_frame_of_every_test_video(profile):
+    arrays = predictions(profile, "tracked-s0")
+    assert len(arrays["id"]) == TEST_FRAMES
+    assert sorted(set(arrays["subset"])) == ["S1", "S2", "S3", "TF"]
+    assert "410/vid#5" in arrays["id"] and "franck_00002#2" in arrays["id"]
+    for name in ("residual", "residual_local", "residual_previous", "residual_without", "detected"):
+        assert arrays[name].shape == (TEST_FRAMES, 68, 2) and arrays[name].dtype == np.float16
+    for name in ("jitter", "jitter_detected", "jitter_true", "delay_along", "delay_way"):
+        assert arrays[name].shape == (TEST_FRAMES,)
+    assert "residual_without" not in predictions(profile, "plain-s0")
+    assert "residual_without" not in predictions(profile, "rival-s0")
+
+
+def test_talking_face_is_scored_on_its_seven_landmarks_alone(profile):
+    arrays = predictions(profile, "tracked-s0")
+    there = arrays["subset"] == "TF"
+    scored = ~np.isnan(arrays["residual"][..., 0])
+    assert scored[~there].all()
+    assert [np.flatnonzero(row).tolist() for row in scored[there]] == [
+        [30, 36, 39, 42, 45, 48, 54]
+    ] * 3
+    assert np.isnan(arrays["interpupil"][there]).all()
+
+
+def test_what_a_sidecar_says_is_occluded_is_recorded(profile):
+    arrays = predictions(profile, "tracked-s0")
+    places = {id: np.flatnonzero(row).tolist() for id, row in
+              zip(arrays["id"], arrays["occluded"], strict=True) if row.any()}
+    assert places == {"410/vid#2": [8, 30], "410/vid#5": [8]}
+
+
+def test_residuals_are_predictions_less_the_annotated_points_in_px_of_the_frame(profile):
+    run = profile.run("tracked-s0")
+    job, arrays = work.of(profile, run), predictions(profile, "tracked-s0")
+    crops = job.videos[0]
+    videos = job.watched(crops, crops.table["split"] == "test")
+    tracker, device = work.load_model(profile, run), devices.choose()
+    found = tracking.follow(tracker, videos, run.config, device)["argmax"]
+    index = prepare.datasets.load("300VW", paths.ROOT / "data/300VW").set_index("id")
+    for place, row in enumerate(videos.all_rows):
+        id = crops.table["id"][row]
+        truth = index.loc[id, "points"]
+        predicted = crops.to_image(found[place : place + 1].numpy(), [row])[0]
+        at = list(arrays["id"]).index(id)
+        assert np.abs(predicted - truth - arrays["residual"][at]).max() < 0.05
+        assert arrays["normalizer"][at] == pytest.approx(np.linalg.norm(truth[36] - truth[45]))
+
+
+def test_the_detected_residuals_are_those_of_the_detector_alone(profile):
+    run = profile.run("tracked-s0")
+    job = work.of(profile, run)
+    crops = job.videos[0]
+    videos = job.watched(crops, crops.table["split"] == "test")
+    alone = tracking.Stateless(work.load_model(profile, profile.inside(run)))
+    found = tracking.follow(alone, videos, run.config, devices.choose())["argmax"]
+    arrays = predictions(profile, "tracked-s0")
+    row = videos.all_rows[0]
+    at = list(arrays["id"]).index(crops.table["id"][row])
+    predicted = crops.to_image(found[:1].numpy(), [row])[0]
+    truth = crops.to_image(crops.points[row : row + 1], [row])[0]
+    assert np.abs(predicted - truth - arrays["detected"][at]).max() < 0.05
+
+
+def test_detectors_inside_trackers_never_see_a_test_video(profile):
+    where = material.folder(profile, profile.run("inside-s0"))
+    assert sorted(file.name for file in where.iterdir()) == ["history.csv", "run.json"]
+    looks = (paths.reports("tiny") / "test_looks.csv").read_text()
+    assert "inside" not in looks and "tracked-s0,S3,5" in looks
+
+
+def test_a_record_says_what_videos_it_was_trained_and_measured_on(profile):
+    data = runs.read_record(profile, profile.run("tracked-s0"))["data"]
+    assert (data["name"], data["standin"], data["train_videos"]) == ("300VW", False, 2)
+    assert data["test"] == {"S1": 4, "S2": 3, "S3": 5, "TF": 3}
+    assert data["test_videos"] == {"S1": 1, "S2": 1, "S3": 1, "TF": 1}
+    assert data["train"] + data["validation"] == 7 + 5 + 6
+    stills = runs.read_record(profile, profile.run("inside-s0"))["data"]
+    faces, frames = 8, (4, 3, 3)  # stills, and every second frame of three videos
+    assert stills["train"] + stills["validation"] == faces + sum(frames)
+
+
+def test_the_cache_of_heatmaps_is_gone_after_the_training(profile):
+    assert not list((paths.build("tiny") / "heatmaps").glob("*"))
+
+
+def test_everything_is_recorded_and_other_videos_are_other_data_for_trackers_alone(profile):
+    assert runs.missing(profile) == []
+    file = paths.ROOT / "data/300VW/001/annot/000001.pts"
+    file.write_text(file.read_text().replace("{", "{", 1).replace(".", ".", 1))
+    lines = file.read_text().splitlines()
+    x, y = lines[3].split()
+    lines[3] = f"{float(x) + 0.5} {y}"
+    file.write_text("\n".join(lines) + "\n")
+    prepare.prepare_videos(profile, jobs=1)
+    assert {run.group for run, _ in runs.missing(profile)} == {"video", "tracker"}
+    assert {reason for _, reason in runs.missing(profile)} == {"other data"}
+
+
+def test_a_detector_whose_weights_are_gone_is_trained_for_its_tracker_and_keeps_its_record(profile):
+    inside, run = profile.run("inside-s0"), profile.run("tracked-s0")
+    before = (material.folder(profile, inside) / "run.json").read_text()
+    kept = torch.load(material.weights_file(profile, inside), weights_only=True)
+    material.weights_file(profile, inside).unlink()
+    (material.folder(profile, run) / "run.json").unlink()
+    lines = []
+    runs.ensure(profile, report=lines.append)
+    assert any("inside-s0 (recorded; a tracker needs its weights" in line for line in lines)
+    assert (material.folder(profile, inside) / "run.json").read_text() == before
+    again = torch.load(material.weights_file(profile, inside), weights_only=True)
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert runs.missing(profile) == []
+
+
+def test_a_tracker_without_its_detectors_weights_says_what_to_do(profile):
+    material.weights_file(profile, profile.run("inside-s0")).unlink()
+    with pytest.raises(material.RunError, match="no weights in .*--again inside-s0"):
+        runs.train(profile, profile.run("tracked-s0"), lambda line: None)
+
+
+def test_a_packed_tracker_is_the_one_that_was_trained(profile, tmp_path):
+    run = profile.run("tracked-s0")
+    meta = pack.pack(profile, run, tmp_path / "face.pt")
+    model, read = weights.load(tmp_path / "face.pt")
+    assert read == meta and (read.kind, read.tracker["lam"]) == ("tracker1d", 0.3)
+    state = work.load_model(profile, run).state_dict()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
+    assert 0 < meta.confidence < 2
+
+
+def test_a_2d_tracker_cannot_be_packed(profile, tmp_path):
+    with pytest.raises(material.RunError, match="rival-s0 is a tracker2d; detector1d and tracker1"):
+        pack.pack(profile, profile.run("rival-s0"), tmp_path / "face.pt")
+
+
+# --- the parameters of runs on videos -----------------------------------------------------------
+
+
+def parsed(**changes):
+    raw = json.loads(json.dumps(RAW))
+    for key, value in changes.items():
+        run, _, name = key.partition("__")
+        (raw["runs"].setdefault(run, {}) if name else raw)[name or run] = value
+    return config.parse(raw, "params.yaml")
+
+
+def test_a_tracker_holds_the_configuration_of_its_detector():
+    profile = parsed()
+    run = profile.run("tracked-s0")
+    assert run.group == "tracker" and run.detector == "inside" and run.config.lam == 0.3
+    assert run.config.detector == profile.inside(run).config
+    assert (run.config.size, run.config.length) == (32, 32)
+    assert config.training_config(json.loads(json.dumps(config.dataclasses.asdict(run.config)))) \
+        == run.config
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"tracked__detector": "nobody"}, "runs.tracked.detector: no detector 'nobody'; there are"),
+        ({"tracked__detector": "plain"}, "no detector 'plain'"),
+        ({"tracked__detector": "flat"}, "a tracker1d holds a detector1d, not a detector2d"),
+        ({"tracked__lam": 1.5}, r"lam is 1.5; it must be in \[0, 1\]"),
+        ({"tracked__seeds": [0, 3]}, r"\[3\] are no seeds of inside"),
+        ({"tracked__group": "resolution"}, "group 'resolution' does not fit a tracker1d"),
+        ({"still__group": "tracker"}, "group 'tracker' does not fit a detector1d"),
+        ({"tracked__length": 8}, "no such key: length"),
+        ({"inside__frame_step": -1}, "frame_step is -1"),
+        ({"video": None}, "runs.inside needs videos; there is no key `video`"),
+        ({"tracker": "rival"}, "tracker 'rival' is no run of a tracker1d"),
+        ({"tracker": ""}, "tracker '' is no run of a tracker1d"),
+    ],
+)
+def test_parameters_that_cannot_be_fail_by_name(changes, message):
+    with pytest.raises(config.ConfigError, match=message):
+        parsed(**changes)
+
+
+def test_a_folder_is_rendered_or_set_in_motion_but_not_both():
+    both = {"standin": {"seed": 1, "frames": 2}, "motion": {"seed": 1, "frames": 2, "clips": {}}}
+    with pytest.raises(config.ConfigError, match="the one or the other"):
+        parsed(video=RAW["video"] | both)
+
+
+def test_stills_in_motion_are_named_as_what_they_are():
+    motion = {"motion": {"seed": 1, "frames": 2, "clips": {}}}
+    assert parsed(video=RAW["video"] | motion).video.label == "300W stills in motion"
+    assert not parsed(video=RAW["video"] | motion).video.real
+    assert parsed().video.label == "300VW" and parsed().video.real
