@@ -339,7 +339,7 @@ def cumulative_errors(table, subset="common", ax=None):
     rows = table[table["subset"] == subset]
     for model, style in (("detector1d", "-"), ("detector2d", "--")):
         lines = rows[rows["model"] == model]
-        names = list(dict.fromkeys(lines["name"]))
+        names = list(dict.fromkeys(lines.sort_values("length_over_input", kind="stable")["name"]))
         for place, name in enumerate(names):
             line = lines[lines["name"] == name]
             shade = 0.3 + 0.7 * (place + 1) / len(names)
