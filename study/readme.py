@@ -28,9 +28,20 @@ def block(profile=PROFILE):
         "",
         f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
         "",
+        *_videos(profile),
         f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
     ]
     return "\n".join(lines)
+
+
+def _videos(profile):
+    """What the trackers say, where they have been measured, and on how many seeds so far."""
+    gains, motion = (tables.read(f"temporal_{name}", profile) for name in ("gain", "motion"))
+    if gains is None or gains["seeds"].isna().all():
+        return []
+    trained = gains[claims.is_trained(gains)]["seeds"].min()
+    seeds = f"{trained} seed{'s' if trained > 1 else ''}"
+    return [f"**In videos** ({seeds}). {claims.temporal(gains, motion)}", ""]
 
 
 def _rows(table1, decoders):
