@@ -24,22 +24,27 @@ def check_data(args):
 
 
 def render(args):
-    """Renders a profile's stand-in faces into its data folder."""
-    from study import prepare
-
-    profile = _profile(args)
-    prepare.render(profile, args.jobs)
-    print(f"stand-ins are in {prepare.data_root(profile)}")
-
-
-def prepare_data(args):
-    """Renders (where the profile says so), checks and crops a profile's faces."""
+    """Renders a profile's stand-in faces and videos into its data folders."""
     from study import paths, prepare
 
     profile = _profile(args)
-    _, crops = prepare.prepare(profile, args.jobs)
-    where = paths.crops(profile.name, profile.data.name).relative_to(paths.ROOT)
-    print(f"{len(crops.table)} faces in {where}")
+    prepare.render(profile, args.jobs)
+    prepare.render_videos(profile, args.jobs)
+    for data in (profile.data, *profile.videos):
+        kind = "real" if getattr(data, "real", data.standin is None) else "made"
+        print(f"{data.name}: {paths.ROOT / data.root} ({kind})")
+
+
+def prepare_data(args):
+    """Renders (where the profile says so), checks and crops a profile's faces and videos."""
+    from study import paths, prepare
+
+    profile = _profile(args)
+    made = {profile.data.name: prepare.prepare(profile, args.jobs)}
+    made |= prepare.prepare_videos(profile, args.jobs)
+    for name, (_, crops) in made.items():
+        where = paths.crops(profile.name, name).relative_to(paths.ROOT)
+        print(f"{len(crops.table)} faces in {where}")
 
 
 def train(args):

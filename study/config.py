@@ -257,6 +257,9 @@ class VideoData:
         standin: what to render into the folder, or None.
         motion: how to set the profile's stills in motion and write them there, or None. With
             neither, the folder holds real videos.
+        apart: share of the training videos that detectors inside trackers never see, and that
+            trackers are trained on; 0 trains both on all of them. On faces that it has learnt
+            by heart a detector hardly errs, and a tracker learns there that it never does.
     """
 
     name: str
@@ -264,10 +267,12 @@ class VideoData:
     source: str
     standin: VideoStandIns | None = None
     motion: Motion | None = None
+    apart: float = 0.0
 
     def __post_init__(self):
         if self.name not in VIDEOS:
             raise ConfigError(f"name {self.name!r}: there are {', '.join(VIDEOS)}")
+        _require_shares(self, ("apart",))
         if self.standin and self.motion:
             raise ConfigError("standin and motion: a folder holds the one or the other")
 

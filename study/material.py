@@ -84,6 +84,8 @@ def fingerprint(profile, crops):
     crops = crops if isinstance(crops, list) else [crops]
     parts = [one.meta["fingerprint"] for one in crops]
     parts += [dataclasses.asdict(part) for part in (profile.crops, profile.validation)]
+    if len(crops) > 1 and profile.video.apart:
+        parts.append(profile.video.apart)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -151,6 +153,25 @@ def split_videos(profile, stills, videos):
     return train & ~held, held, (videos.table["split"] == "test").to_numpy()
 
 
+def kept_apart(profile, videos, train):
+    """Bool mask (R,) of the training frames that detectors inside trackers never see.
+
+    Videos are kept apart whole, and those of one photograph together.
+
+    Args:
+        videos: `Crops` of the videos, R frames.
+        train: (R,) bool, the frames to train on.
+    """
+    if not profile.video.apart:
+        return np.zeros_like(train)
+    seed = f"{profile.validation.seed} apart"
+    apart = np.zeros_like(train)
+    apart[train] = crop_cache.validation_split(
+        videos.table[train], profile.video.apart, seed=seed
+    )
+    return apart
+
+
 def by_video(crops, mask):
     """Rows of each video among the masked frames, in the order of the frames: a list of arrays."""
     table = crops.table[mask].sort_values(["video", "frame"], kind="stable")
@@ -183,18 +204,18 @@ def describe_data(profile, crops):
     }
 
 
-def describe_videos(profile, stills, videos, train, held):
+def describe_videos(profile, stills, videos, trained, train, held):
     """What a run on videos was trained and measured on, for its record.
 
     Args:
         stills: `Crops` of the stills.
         videos: list of the `Crops` of the profile's video data sets.
+        trained: (R,) bool, the frames of the first of them that it was trained on.
         train, held: faces trained on and validated on.
     """
     tests = [crops.table[crops.table["split"] == "test"] for crops in videos]
     counts = [there["subset"].value_counts(sort=False).to_dict() for there in tests]
     clips = [there.groupby("subset")["video"].nunique().to_dict() for there in tests]
-    trained = split_videos(profile, stills, videos[0])[0]
     return {
         "name": profile.video.name,
         "label": profile.video.label,

@@ -81,7 +81,16 @@ class _OnVideo:
         self.stills = material.require_crops(profile)
         self.videos = [material.require_crops(profile, data.name) for data in profile.videos]
         self.data = material.fingerprint(profile, [self.stills, *self.videos])
-        self.masks = material.split_videos(profile, self.stills, self.videos[0])
+        first = self.videos[0]
+        train, self.held_out, _ = material.split_videos(profile, self.stills, first)
+        self.apart = material.kept_apart(profile, first, train)
+        self.seen = train & ~self.apart  # by the detector inside
+
+    def describe(self):
+        """What the run was trained and measured on, for its record."""
+        return material.describe_videos(
+            self.profile, self.stills, self.videos, self.trained_on, self.train, self.held
+        )
 
     def watched(self, crops, mask):
         """`tracking.Videos` of the masked frames of some crops."""
@@ -100,10 +109,13 @@ class VideoDetector(_OnVideo):
 
     def __init__(self, profile, run):
         super().__init__(profile, run)
-        step = run.config.frame_step
+        step, self.trained_on = run.config.frame_step, self.seen
         train, held, _ = material.split(profile, self.stills)
+        if profile.video.motion:  # the stills of the clips that are kept apart are so, too
+            hidden = set(self.videos[0].table["photograph"][self.apart])
+            train &= ~self.stills.table["photograph"].isin(hidden).to_numpy()
         sides = []
-        for faces, frames in ((train, self.masks[0]), (held, self.masks[1])):
+        for faces, frames in ((train, self.seen), (held, self.held_out)):
             side = material.faces_of(profile, self.stills, faces)
             if step:
                 rows = material.every(self.videos[0], frames, step)
@@ -113,12 +125,6 @@ class VideoDetector(_OnVideo):
         self.train, self.held = map(len, sides)
         self.task = training.FaceTask(run.config, *sides, self.stills.points.shape[1])
 
-    def describe(self):
-        """What the run was trained and measured on, for its record."""
-        return material.describe_videos(
-            self.profile, self.stills, self.videos, self.train, self.held
-        )
-
 
 class Tracker(_OnVideo):
     """A tracker around a trained detector, trained on clips, measured on videos."""
@@ -127,7 +133,9 @@ class Tracker(_OnVideo):
         super().__init__(profile, run)
         inside = profile.inside(run)
         detector = load_model(profile, inside)
-        sides = [self.watched(self.videos[0], mask) for mask in self.masks[:2]]
+        self.trained_on = self.apart if profile.video.apart else self.seen
+        masks = self.trained_on, self.held_out
+        sides = [self.watched(self.videos[0], mask) for mask in masks]
         self.train, self.held = (len(side.all_rows) for side in sides)
         self._cache = paths.build(profile.name) / "heatmaps" / run.id
         maps = None
@@ -139,12 +147,6 @@ class Tracker(_OnVideo):
     def clean(self):
         """Removes the cached heatmaps."""
         shutil.rmtree(self._cache, ignore_errors=True)
-
-    def describe(self):
-        """What the run was trained and measured on, for its record."""
-        return material.describe_videos(
-            self.profile, self.stills, self.videos, self.train, self.held
-        )
 
     def arrays(self, model, device):
         """Arrays of predictions.npz for all frames of all test videos."""
