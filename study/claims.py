@@ -313,6 +313,7 @@ def temporal(gains, motion):
     everywhere = rows[rows["landmarks"] == "all"]
     parts = [f"Temporal refinement, {rows['comparison'].iloc[0]}: NRMSE is"]
     parts.append("; ".join(_refined(row) for row in everywhere.to_dict("records")) + ".")
+    parts.append(_chosen(gains))
     parts += [_where_occluded(gains, subset) for subset in dict.fromkeys(gains["subset"])]
     parts.append(_moved(motion))
     return " ".join([*filter(None, parts), f"Measured on {rows['data'].iloc[0]}."])
@@ -321,6 +322,18 @@ def temporal(gains, motion):
 def is_trained(gains):
     """Which rows of `temporal.gains` compare λ=0 and the shown λ, each trained: (R,) bool."""
     return gains["comparison"].astype(str).str.endswith("each trained")
+
+
+def _chosen(gains):
+    """What the λ gives that does best on held-out videos, where it is another than the shown."""
+    rows = gains[gains["comparison"].str.endswith("(best on validation)")]
+    rows = rows[(rows["landmarks"] == "all") & rows["decrease_percent"].notna()]
+    if rows.empty:
+        return ""
+    found = "; ".join(
+        f"{_lower(row)} on {row['subset']} ({_span(row)})" for row in rows.to_dict("records")
+    )
+    return f"With {rows['comparison'].iloc[0]} it is {found}."
 
 
 def _refined(row):

@@ -218,6 +218,7 @@ class ClipTask:
         detector: the trained detector inside.
         training, validation: `Videos`.
         heatmaps: `Heatmaps` of the training videos; None for a 2D tracker, which sees images.
+        held: `Heatmaps` of the validation videos as they are, or None as well.
     """
 
     config: object
@@ -225,6 +226,7 @@ class ClipTask:
     training: Videos
     validation: Videos
     heatmaps: Heatmaps | None = None
+    held: Heatmaps | None = None
 
     @property
     def _lengths(self):
@@ -306,7 +308,9 @@ class ClipTask:
 
     def validate(self, model, device, decoders=None):
         """Mean NRMSE over the frames of the held-out videos, by decoder."""
-        return validate(model, self.validation, self.config, device, decoders)
+        if self.held is None:
+            return validate(model, self.validation, self.config, device, decoders)
+        return validate_cached(model, self.held, self.config, device, decoders)
 
 
 def build_tracker(config, detector):
@@ -426,6 +430,33 @@ def validate(tracker, videos, config, device, decoders=None):
     return {
         name: metrics.nrmse(points, truth, normalizer).mean().item()
         for name, points in predicted.items()
+    }
+
+
+@torch.inference_mode()
+def validate_cached(tracker, maps, config, device, decoders=None):
+    """`validate` of a `Tracker1D`, on heatmaps that its detector has made before.
+
+    Args:
+        maps: `Heatmaps` of the held-out videos; their first version is taken.
+    """
+    tracker.eval()
+    order = sorted(range(len(maps.lengths)), key=lambda v: -maps.lengths[v])
+    state, rows, found = None, [], {name: [] for name in decoders or (config.decoder,)}
+    for t in range(max(maps.lengths)):
+        there = [maps.first[v] + t for v in order if t < maps.lengths[v]]  # the longest come first
+        state = state and tuple(part[: len(there)] for part in state)
+        detected = (torch.from_numpy(e[0, there]) for e in (maps.e_x, maps.e_y))
+        with device.autocast():
+            refined, state = tracker.refine(*(device.move(e).float() for e in detected), state)
+        for name, parts in found.items():
+            parts.append(training.decode(refined, config, name).double().cpu())
+        rows += there
+    truth = torch.from_numpy(maps.points[0, rows]).double()
+    normalizer = metrics.interocular(truth)
+    return {
+        name: metrics.nrmse(torch.cat(parts), truth, normalizer).mean().item()
+        for name, parts in found.items()
     }
 
 

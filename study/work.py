@@ -1,5 +1,6 @@
 """The work of a run: what it trains, on what, and what is measured of it. One class a kind."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -138,11 +139,17 @@ class Tracker(_OnVideo):
         sides = [self.watched(self.videos[0], mask) for mask in masks]
         self.train, self.held = (len(side.all_rows) for side in sides)
         self._cache = paths.build(profile.name) / "heatmaps" / run.id
-        maps = None
+        maps = None, None
         if run.config.model == "tracker1d":
             device = devices.choose(run.config.precision)
-            maps = tracking.detect(detector, sides[0], run.config, device, self._cache)
-        self.task = tracking.ClipTask(run.config, detector, *sides, maps)
+            plain = dataclasses.replace(run.config, variants=1)
+            maps = [
+                tracking.detect(detector, side, config, device, self._cache / name)
+                for name, side, config in zip(
+                    ("train", "held"), sides, (run.config, plain), strict=True
+                )
+            ]
+        self.task = tracking.ClipTask(run.config, detector, *sides, *maps)
 
     def clean(self):
         """Removes the cached heatmaps."""
