@@ -353,7 +353,7 @@ def _span(row):
 def _where_occluded(gains, subset):
     """What the past and refinement give on the occluded landmarks of a subset, if it has any."""
     there = gains[(gains["subset"] == subset) & (gains["landmarks"] == "occluded")]
-    there = there[there["comparison"].str.startswith(("detector to tracker", "λ"))]
+    there = there[there["comparison"].str.startswith(("detector to", "λ"))]
     rows = there.dropna(subset=["decrease_percent"]).to_dict("records")
     if not rows:
         return ""

@@ -462,29 +462,31 @@ def data(folders, crops, held, label):
     return pd.DataFrame(rows)
 
 
-def videos(profile, crops, held):
+def videos(profile, crops, held, apart):
     """Videos and frames at hand against the official sets, a row a subset.
 
     Args:
         profile: a `config.Profile`.
         crops: data set -> its `Crops`.
-        held: (R,) bool, the frames of the first data set that are held out for validation.
+        held, apart: (R,) bool, the frames of the first data set that are held out for validation,
+            and those that trackers are trained on and their detectors never see.
 
     Returns:
-        dataset, subset, official_videos, official_frames, videos, frames, held_out (videos),
-        data.
+        dataset, subset, official_videos, official_frames, videos, frames, held_out and apart
+        (videos), data.
     """
     rows = []
     for data in profile.videos:
         table = crops[data.name].table
-        kept = held if data.name == profile.video.name else np.zeros(len(table), dtype=bool)
+        first = data.name == profile.video.name
         official = {part.subset: part for part in datasets.reader(data.name).FOLDERS}
         for subset, there in table.groupby("subset", sort=True):
             row = dict(dataset=data.name, subset=subset)
             row |= dict(official_videos=getattr(official[subset], "videos", 1))
             row |= dict(official_frames=official[subset].official)
             row |= dict(videos=there["video"].nunique(), frames=len(there))
-            row |= dict(held_out=table[kept & (table["subset"] == subset)]["video"].nunique())
+            for name, mask in (("held_out", held), ("apart", apart)):
+                row[name] = there["video"][mask[there.index]].nunique() if first else 0
             rows.append(row | dict(data=data.label))
     return pd.DataFrame(rows)
 

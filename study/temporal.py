@@ -13,6 +13,7 @@ from study.datasets import w300vw
 
 SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
 METHODS = {"tracker-1d": "tracker1d", "tracker-2d": "tracker2d"}  # Table 1's name -> model
+SUMMED = "detector, heatmaps summed over the past"
 # What was predicted -> its residuals, jitter and delay in predictions.npz.
 READINGS = {
     "tracker": ("residual", "jitter", "delay_along"),
@@ -20,6 +21,7 @@ READINGS = {
     "tracker, box by the frame before": ("residual_previous", None, None),
     "tracker, tested with λ=0": ("residual_without", None, None),
     "detector": ("detected", "jitter_detected", "delay_detected"),
+    SUMMED: ("averaged", "jitter_averaged", "delay_averaged"),
 }
 PLACES = ("all", "occluded", "visible")  # landmarks that a score is over
 PLAIN = 0.0  # λ of no temporal refinement
@@ -291,6 +293,11 @@ def _table2(found, row):
 # --- what each system does to accuracy and to motion -------------------------------------------
 
 
+def _with_chosen(best, name, sides):
+    """An entry about the λ that is best on validation; nothing where there is no such λ."""
+    return {name.format(best.config.lam, CHOSEN): sides} if best else {}
+
+
 def systems(found):
     """What `motion` compares: name -> (run or None, reading)."""
     profile = found.profile
@@ -302,6 +309,7 @@ def systems(found):
     rival = find(profile, "tracker2d", over_input=0.5)
     return {
         "1D detector": (base, "detector"),
+        f"1D detector, heatmaps summed with λ={lam:g}": (base, SUMMED),
         "1D tracker, trained with λ=0": (plain, "tracker"),
         f"1D tracker, λ={lam:g} tested with λ=0": (base, "tracker, tested with λ=0"),
         f"1D tracker, λ={lam:g}": (base, "tracker"),
@@ -310,7 +318,8 @@ def systems(found):
             base,
             "tracker, box by the frame before",
         ),
-        **({f"1D tracker, λ={best.config.lam:g} {CHOSEN}": (best, "tracker")} if best else {}),
+        **_with_chosen(best, "1D tracker, λ={:g} {}", (best, "tracker")),
+        **_with_chosen(best, "1D detector, heatmaps summed with λ={:g} {}", (best, SUMMED)),
         "2D detector at L/F 0.5": (rival, "detector"),
         "2D tracker at L/F 0.5": (rival, "tracker"),
         "2D tracker at L/F 0.5, below the bin": (rival, "tracker, below the bin"),
@@ -375,7 +384,7 @@ def comparisons(found):
     if base is None:
         return {}
     lam, length, best = base.config.lam, base.config.length, chosen(found)
-    ours = (base, "tracker")
+    ours, alone = (base, "tracker"), (base, "detector")
     plain = (find(profile, "tracker1d", lam=PLAIN, length=length), "tracker")
     low, high = (find(profile, "tracker1d", over_input=share) for share in (0.25, 3.0))
     rival = (find(profile, "tracker2d", over_input=0.5), "tracker")
@@ -383,10 +392,13 @@ def comparisons(found):
     return {
         f"λ 0 to {lam:g}, each trained": (plain, ours, (PLAIN, lam)),
         f"λ 0 to {lam:g}, tested with 0": ((base, "tracker, tested with λ=0"), ours, None),
-        **({f"λ 0 to {best.config.lam:g} {CHOSEN}": (plain, (best, "tracker"), None)}
-           if best else {}),
-        "detector to tracker": ((base, "detector"), ours, None),
-        "detector to tracker trained with λ=0": ((base, "detector"), plain, None),
+        **_with_chosen(best, "λ 0 to {:g} {}", (plain, (best, "tracker"), None)),
+        "detector to tracker": (alone, ours, None),
+        "detector to tracker trained with λ=0": (alone, plain, None),
+        f"detector to its heatmaps summed with λ={lam:g}": (alone, (base, SUMMED), None),
+        **_with_chosen(
+            best, "detector to its heatmaps summed with λ={:g} {}", (alone, (best, SUMMED), None)
+        ),
         "1D, L/F 0.25 to 3": ((low, "tracker"), (high, "tracker"), ends),
         "2D at L/F 0.5 to 1D at L/F 3": (
             rival,

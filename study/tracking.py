@@ -8,6 +8,7 @@ import torch
 from study import metrics, training
 from study.datasets import augment, crops
 from study.models import TRACKERS
+from study.models.tracker import recur
 
 RULES = ("truth", "previous")  # whose box a frame is cropped by
 
@@ -331,6 +332,24 @@ class Stateless(torch.nn.Module):
     def step(self, images, state=None):
         """Heatmaps of the images, and no state."""
         return self.detector(images), None
+
+
+class Averaging(torch.nn.Module):
+    """A detector whose heatmaps of past frames are added up as they are, by Eq. 13.
+
+    What the past is worth without CNN3 and CNN4: nothing is learnt.
+    """
+
+    def __init__(self, detector, lam):
+        super().__init__()
+        self.detector, self.lam = detector, lam
+
+    def step(self, images, state=None):
+        """E_t + lambda V_(t-1) on each axis: what to decode, and the state of this frame."""
+        detected = self.detector(images)
+        past = (None, None) if state is None else state
+        sums = tuple(recur(e, v, self.lam) for e, v in zip(detected, past, strict=True))
+        return sums, sums
 
 
 # --- following --------------------------------------------------------------------------------

@@ -147,7 +147,11 @@ def _on_videos(run, error, videos):
     found = (torch.from_numpy(arrays[key]).double() for key in ("residual", "detected"))
     ends = [truth + residual.nan_to_num() for residual in found]
     lengths = [count for counts in videos.values() for count in counts]
-    return arrays | tracking.motion_measures(*ends, truth, scale, lengths)
+    measured = tracking.motion_measures(*ends, truth, scale, lengths)
+    if "averaged" in arrays:
+        measured["jitter_averaged"] = measured["jitter_detected"]
+        measured["delay_averaged"] = measured["delay_detected"]
+    return arrays | measured
 
 
 def _one_video(run, error, subset, name, frames, rng, fixed):
@@ -165,7 +169,7 @@ def _one_video(run, error, subset, name, frames, rng, fixed):
     found = {"residual": residual, "residual_local": 0.95 * residual, "detected": again}
     found["residual_previous"] = 1.1 * residual
     if getattr(run.config, "lam", 0) and run.config.model == "tracker1d":
-        found["residual_without"] = 0.95 * again
+        found["residual_without"], found["averaged"] = 0.95 * again, 0.9 * again
     if subset == "TF":
         for points in found.values():
             points[:, 7:] = np.nan

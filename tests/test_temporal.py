@@ -36,8 +36,9 @@ def arrays(rows, **changes):
         "occluded": np.zeros((count, 2), dtype=bool),
         **dict.fromkeys(("residual", "residual_local", "residual_previous"), residual),
         "residual_without": 1.5 * residual,
-        "detected": 2 * residual,
+        **dict.fromkeys(("detected", "averaged"), 2 * residual),
         **{name: np.zeros(count) for name in ("jitter", "jitter_detected", "jitter_true")},
+        **{name: np.zeros(count) for name in ("jitter_averaged", "delay_averaged")},
         **{name: np.zeros(count) for name in ("delay_along", "delay_detected", "delay_way")},
     }
     return found | changes

@@ -342,3 +342,18 @@ def test_validation_on_cached_heatmaps_equals_following_the_videos(tmp_path):
     followed = tracking.validate(tracker, videos, settings, DEVICE, names)
     assert cached == pytest.approx(followed, rel=0.02)  # the cache is float16
     assert len({len(rows) for rows in videos.rows}) > 1  # of unequal lengths
+
+
+def test_heatmaps_are_summed_as_equation_13_says_and_nothing_is_learnt():
+    torch.manual_seed(5)
+    inside = training.build_model(tracker_config().detector, LANDMARKS).eval()
+    images = torch.rand(3, 2, 3, SIZE, SIZE)  # (T, B, 3, F, F)
+    model, state = tracking.Averaging(inside, 0.5), None
+    with torch.no_grad():
+        e = [inside(frame) for frame in images]
+        for frame in images:
+            summed, state = model.step(frame, state)
+    for axis in range(2):
+        wanted = e[2][axis] + 0.5 * e[1][axis] + 0.25 * e[0][axis]
+        torch.testing.assert_close(summed[axis], wanted)
+    assert list(model.parameters()) == list(inside.parameters())

@@ -76,14 +76,14 @@ def test_accuracy_is_drawn_against_jitter_with_the_truths_own(found):
     assert percent[0] == pytest.approx(rows.loc["1D tracker, λ=0.3", "percent"])
     (truth,) = [line for line in axes[0, 2].get_lines() if "truth" in str(line.get_label())]
     assert truth.get_xdata()[0] == pytest.approx(rows["jitter_true_percent"].iloc[0])
-    # What has no jitter has no place: three systems of 1D heatmaps and two of 2D have some.
-    assert len(axes[0, 2].containers) == 5 and len(legend(axes)) == 6
+    # What has no jitter has no place: four systems of 1D heatmaps and two of 2D have some.
+    assert len(axes[0, 2].containers) == 6 and len(legend(axes)) == 7
 
 
 def test_systems_of_1d_and_of_2d_heatmaps_differ_in_colour_and_mark(found):
     ax = video_figures.motion(temporal.motion(found))[0, 0]
     marks = [(to_hex(c.lines[0].get_color()), c.lines[0].get_marker()) for c in ax.containers]
-    assert len(set(marks)) == len(marks) == 5
+    assert len(set(marks)) == len(marks) == 6
     colors = {c.get_label()[:2]: to_hex(c.lines[0].get_color()) for c in ax.containers}
     assert colors == {"1D": figures.BLUE.lower(), "2D": figures.VERMILION.lower()}
 

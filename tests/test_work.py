@@ -75,12 +75,15 @@ def test_a_trackers_predictions_hold_every_frame_of_every_test_video(profile):
     assert len(arrays["id"]) == TEST_FRAMES
     assert sorted(set(arrays["subset"])) == ["S1", "S2", "S3", "TF"]
     assert "410/vid#5" in arrays["id"] and "franck_00002#2" in arrays["id"]
-    for name in ("residual", "residual_local", "residual_previous", "residual_without", "detected"):
+    names = ("residual", "residual_local", "residual_previous", "residual_without", "detected")
+    for name in (*names, "averaged"):
         assert arrays[name].shape == (TEST_FRAMES, 68, 2) and arrays[name].dtype == np.float16
-    for name in ("jitter", "jitter_detected", "jitter_true", "delay_along", "delay_way"):
+    names = ("jitter", "jitter_detected", "jitter_true", "delay_along", "delay_way")
+    for name in (*names, "jitter_averaged", "delay_averaged"):
         assert arrays[name].shape == (TEST_FRAMES,)
     assert "residual_without" not in predictions(profile, "plain-s0")
     assert "residual_without" not in predictions(profile, "rival-s0")
+    assert "averaged" not in predictions(profile, "plain-s0")
 
 
 def test_talking_face_is_scored_on_its_seven_landmarks_alone(profile):
