@@ -328,10 +328,10 @@ class Run:
     """One training: a configuration and a seed, under a name.
 
     `group` says what it serves: "resolution" runs fill Table 1 and are scored on the test set
-    once; "search" runs are candidates, and see the validation split alone, as "video" runs do:
-    detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
-    trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
-    ("" for detectors).
+    once, as "coattention" runs are, which differ in γ. "search" runs are candidates, and see the
+    validation split alone, as "video" runs do: detectors trained on frames of videos too, which
+    stand inside trackers. "tracker" runs are trackers, scored on the test videos beside the
+    detector inside, whose run's name is `detector` ("" for detectors).
     """
 
     name: str
@@ -387,8 +387,8 @@ class Profile:
         return tuple(run for run in self.runs if run.group == name)
 
 
-GROUPS = ("resolution", "search", "video", "tracker")
-TESTED = ("resolution", "tracker")  # groups that are scored on test data
+GROUPS = ("resolution", "coattention", "search", "video", "tracker")
+TESTED = ("resolution", "coattention", "tracker")  # groups that are scored on test data
 ON_VIDEO = ("video", "tracker")
 VIDEOS = ("300VW", "TF")
 RUN_KEYS = {"group", "seeds"}

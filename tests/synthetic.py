@@ -13,7 +13,14 @@ VIDEOS = {"S1": (6, 9, 4), "S2": (5, 8, 7), "S3": (10, 6, 5), "TF": (12,)}  # fr
 
 
 def profile(
-    name="cpu", seeds=(0, 1), standin=False, lengths=(16, 64, 192), video=False, lams=(), **changes
+    name="cpu",
+    seeds=(0, 1),
+    standin=False,
+    lengths=(16, 64, 192),
+    video=False,
+    lams=(),
+    gammas=(),
+    **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
 
@@ -22,6 +29,7 @@ def profile(
             saw frames), on the shortest, and in 2D; "camera" makes their videos real ones, True
             rendered ones where `standin` and stills in motion elsewhere.
         lams: λ of further trackers on the longest heatmaps.
+        gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
     """
     raw = {
         "profile": name,
@@ -42,6 +50,13 @@ def profile(
                 for length in lengths
             },
             "detector2d_L32": {"model": "detector2d", "length": 32, "seeds": list(seeds)},
+            **{
+                f"detector1d_L{lengths[-1]}_g{10 * gamma:02.0f}": {
+                    **{"group": "coattention", "model": "detector1d", "length": lengths[-1]},
+                    **{"gamma": gamma, "seeds": list(seeds)},
+                }
+                for gamma in gammas
+            },
         },
         **changes,
     }
@@ -96,7 +111,7 @@ def write(
     error = error if error is not None else _error(run)
     decoders = training.decoders_of(run.config)
     better = {name: error * (1 - 0.04 * place) for place, name in enumerate(decoders)}
-    if run.group == "resolution":
+    if run.group in ("resolution", "coattention"):
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
     if run.group in config.ON_VIDEO:
