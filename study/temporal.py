@@ -162,10 +162,11 @@ def _places(occluded, place):
     return occluded if place == "occluded" else ~occluded
 
 
-def videos(found, name, subset, **reading):
+def videos(found, name, subset, seeds=None, **reading):
     """Mean NRMSE of each video of a subset by every recorded seed of a tracker.
 
     Args:
+        seeds: which of them; None is all.
         reading: as in `frames`.
 
     Returns:
@@ -175,7 +176,9 @@ def videos(found, name, subset, **reading):
     Raises:
         ValueError: nothing is recorded, or two seeds hold different frames.
     """
-    ids = found.recorded(name)
+    ids = [
+        id for id in found.recorded(name) if seeds is None or found.records[id]["seed"] in seeds
+    ]
     if not ids:
         raise ValueError(f"no run of {name} is recorded")
     rows, weights = [], []
@@ -411,6 +414,8 @@ def comparisons(found):
 def gains(found):
     """Relative decreases of NRMSE between two systems, paired over videos, against the paper's.
 
+    Systems around the same detectors are paired over seeds as well.
+
     Returns:
         comparison, subset, landmarks (all, occluded or visible), decoder, before_percent,
         after_percent, decrease_percent with 95 % interval low, high, paper_percent, verdict,
@@ -439,16 +444,17 @@ def _gain(found, name, sides, named, place):
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row
+    shared = shared_seeds(found, *(run for run, _ in pair))
     (before, weights), (after, others) = (
-        videos(found, run.name, subset, reading=reading, place=place) for run, reading in pair
+        videos(found, run.name, subset, shared or None, reading=reading, place=place)
+        for run, reading in pair
     )
     if not len(weights):
         return row | {"reason": f"no {place} landmark in these videos"}
     if not np.array_equal(weights, others):
         return row | {"reason": "measured on different frames"}
-    decrease, low, high = _over_videos(
-        metrics.bootstrap_decrease(before, after, weights=weights), weights
-    )
+    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=bool(shared))
+    decrease, low, high = _over_videos(bounds, weights)
     row |= {
         "before_percent": 100 * np.average(before, axis=1, weights=weights).mean(),
         "after_percent": 100 * np.average(after, axis=1, weights=weights).mean(),
@@ -460,6 +466,19 @@ def _gain(found, name, sides, named, place):
         staged = any(_is_staged(found, run, subset) for run, _ in pair)
         row["verdict"] = claims.verdict(printed, decrease, low, high, staged)
     return row
+
+
+def shared_seeds(found, run, other):
+    """Seeds that two trackers around the same detectors are both recorded with.
+
+    Trackers of one seed hold one detector, so most of what seeds differ in is in both. Empty for
+    trackers around other detectors, whose seeds have nothing in common.
+    """
+    if run.detector != other.detector:
+        return set()
+    ids = (found.recorded(one.name) for one in (run, other))
+    first, second = ({found.records[id]["seed"] for id in some} for some in ids)
+    return first & second
 
 
 def _published(pair, named):

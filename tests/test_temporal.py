@@ -340,3 +340,34 @@ def test_without_a_better_lambda_nothing_is_added(root, best):
     found = scored({best: 0.04})
     assert temporal.chosen(found) is None
     assert not temporal.gains(found)["comparison"].str.contains("best on validation").any()
+
+
+# --- seeds -------------------------------------------------------------------------------------
+
+
+def test_trackers_around_the_same_detectors_share_their_seeds(root):
+    profile = synthetic.profile(video=True, seeds=(0, 1, 2))
+    synthetic.write_all(profile)
+    shown, plain, rival = (
+        profile.run(f"{name}-s0") for name in (SHOWN, f"{SHOWN}_lam00", "tracker2d_L32")
+    )
+    found = results.load(profile)
+    assert temporal.shared_seeds(found, shown, plain) == {0, 1, 2}
+    assert temporal.shared_seeds(found, shown, rival) == set()
+    (paths.runs(profile.name) / f"{SHOWN}_lam00-s1" / "run.json").unlink()
+    found = results.load(profile)
+    assert temporal.shared_seeds(found, shown, plain) == {0, 2}
+    gains = temporal.gains(found)
+    row = claims.row_of(gains, "λ 0 to 0.3, each trained", "300VW S1")
+    assert row["seeds"] == 2
+    row = claims.row_of(gains, "detector to tracker", "300VW S1")
+    assert row["seeds"] == 3
+
+
+def test_a_trackers_gain_over_its_detector_is_paired_over_seeds(root):
+    """Seeds that differ much between each other and not at all in what they gain."""
+    profile = synthetic.profile(video=True, seeds=(0, 1, 2))
+    for run in profile.runs:
+        synthetic.write(profile, run, error=0.03 * (1 + run.seed))
+    row = claims.row_of(temporal.gains(results.load(profile)), "detector to tracker", "300VW S1")
+    assert row["low"] > 0 and row["high"] - row["low"] < 15
