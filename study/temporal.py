@@ -251,8 +251,9 @@ def table2(found):
     Returns:
         subset, lam, nrmse_percent (the paper's), reading, size, ours_length, ours_percent with
         95 % interval over videos ours_low, ours_high (mean over frames), ours_video_percent with
-        ours_video_low, ours_video_high (mean over videos), seeds, videos, faces (frames), data,
-        reason.
+        ours_video_low, ours_video_high (mean over videos), decrease_percent from the tracker
+        trained with λ=0 with decrease_low, decrease_high (paired over videos and seeds), seeds,
+        videos, faces (frames), data, reason.
     """
     published = paper.table2()
     rows = [{**row, "reading": TRAINED} for row in published.to_dict("records")]
@@ -268,6 +269,7 @@ def table2(found):
     columns = ["subset", "lam", "nrmse_percent", "reading", "size", "ours_length"]
     columns += ["ours_percent", "ours_low", "ours_high"]
     columns += ["ours_video_percent", "ours_video_low", "ours_video_high"]
+    columns += ["decrease_percent", "decrease_low", "decrease_high"]
     return tables.tidy(rows, [*columns, "seeds", "videos", "faces", "data", "reason"])
 
 
@@ -283,14 +285,26 @@ def _table2(found, row):
     if reason:
         return {"reason": reason}
     reading = "tracker, tested with λ=0" if tested else "tracker"
+    plain = find(found.profile, "tracker1d", lam=PLAIN, length=base.config.length)
     return {
         **_score(found, run.name, subset, reading=reading),
+        **_from_plain(found, (plain, "tracker"), (run, reading), subset),
         "size": run.config.size,
         "ours_length": run.config.length,
         "faces": _count(found, run.name, subset),
         "data": describe(found, run, subset),
         "reason": "",
     }
+
+
+def _from_plain(found, plain, other, subset):
+    """The decrease of NRMSE from the tracker trained with λ=0, in percent; nothing without it."""
+    if plain[0] is None or not found.recorded(plain[0].name):
+        return {}
+    before, after, weights, paired = _both(found, (plain, other), subset)
+    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=paired)
+    values = _over_videos(bounds, weights)
+    return dict(zip(("decrease_percent", "decrease_low", "decrease_high"), values, strict=True))
 
 
 # --- what each system does to accuracy and to motion -------------------------------------------
@@ -312,7 +326,7 @@ def systems(found):
     rival = find(profile, "tracker2d", over_input=0.5)
     return {
         "1D detector": (base, "detector"),
-        f"1D detector, heatmaps summed with λ={lam:g}": (base, SUMMED),
+        f"1D detector, heatmaps summed, λ={lam:g}": (base, SUMMED),
         "1D tracker, trained with λ=0": (plain, "tracker"),
         f"1D tracker, λ={lam:g} tested with λ=0": (base, "tracker, tested with λ=0"),
         f"1D tracker, λ={lam:g}": (base, "tracker"),
@@ -322,7 +336,7 @@ def systems(found):
             "tracker, box by the frame before",
         ),
         **_with_chosen(best, "1D tracker, λ={:g} {}", (best, "tracker")),
-        **_with_chosen(best, "1D detector, heatmaps summed with λ={:g} {}", (best, SUMMED)),
+        **_with_chosen(best, "1D detector, heatmaps summed, λ={:g} {}", (best, SUMMED)),
         "2D detector at L/F 0.5": (rival, "detector"),
         "2D tracker at L/F 0.5": (rival, "tracker"),
         "2D tracker at L/F 0.5, below the bin": (rival, "tracker, below the bin"),
@@ -398,9 +412,9 @@ def comparisons(found):
         **_with_chosen(best, "λ 0 to {:g} {}", (plain, (best, "tracker"), None)),
         "detector to tracker": (alone, ours, None),
         "detector to tracker trained with λ=0": (alone, plain, None),
-        f"detector to its heatmaps summed with λ={lam:g}": (alone, (base, SUMMED), None),
+        f"detector to its summed heatmaps, λ={lam:g}": (alone, (base, SUMMED), None),
         **_with_chosen(
-            best, "detector to its heatmaps summed with λ={:g} {}", (alone, (best, SUMMED), None)
+            best, "detector to its summed heatmaps, λ={:g} {}", (alone, (best, SUMMED), None)
         ),
         "1D, L/F 0.25 to 3": ((low, "tracker"), (high, "tracker"), ends),
         "2D at L/F 0.5 to 1D at L/F 3": (
@@ -444,16 +458,13 @@ def _gain(found, name, sides, named, place):
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row
-    shared = shared_seeds(found, *(run for run, _ in pair))
-    (before, weights), (after, others) = (
-        videos(found, run.name, subset, shared or None, reading=reading, place=place)
-        for run, reading in pair
-    )
+    try:
+        before, after, weights, paired = _both(found, pair, subset, place)
+    except ValueError as error:
+        return row | {"reason": str(error)}
     if not len(weights):
         return row | {"reason": f"no {place} landmark in these videos"}
-    if not np.array_equal(weights, others):
-        return row | {"reason": "measured on different frames"}
-    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=bool(shared))
+    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=paired)
     decrease, low, high = _over_videos(bounds, weights)
     row |= {
         "before_percent": 100 * np.average(before, axis=1, weights=weights).mean(),
@@ -466,6 +477,25 @@ def _gain(found, name, sides, named, place):
         staged = any(_is_staged(found, run, subset) for run, _ in pair)
         row["verdict"] = claims.verdict(printed, decrease, low, high, staged)
     return row
+
+
+def _both(found, pair, subset, place="all"):
+    """What two systems err by on the same videos, for a bootstrap.
+
+    Returns:
+        errors of the first and of the second (S, V), weights (V,), whether rows are paired.
+
+    Raises:
+        ValueError: they were measured on different frames.
+    """
+    shared = shared_seeds(found, *(run for run, _ in pair))
+    (before, weights), (after, others) = (
+        videos(found, run.name, subset, shared or None, reading=reading, place=place)
+        for run, reading in pair
+    )
+    if not np.array_equal(weights, others):
+        raise ValueError("measured on different frames")
+    return before, after, weights, bool(shared)
 
 
 def shared_seeds(found, run, other):
