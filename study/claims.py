@@ -371,7 +371,8 @@ def is_trained(gains):
 
 def _chosen(gains):
     """What the λ gives that does best on held-out videos, where it is another than the shown."""
-    rows = gains[gains["comparison"].str.endswith("(best on validation)")]
+    names = gains["comparison"].astype(str)
+    rows = gains[names.str.startswith("λ") & names.str.endswith("(best on validation)")]
     rows = rows[(rows["landmarks"] == "all") & rows["decrease_percent"].notna()]
     if rows.empty:
         return ""
