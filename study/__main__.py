@@ -138,7 +138,7 @@ def _parser():
     sub.add_argument("--jobs", type=int, default=2)
     sub = with_profile(add("train", train))
     sub.add_argument("runs", nargs="*", help="ids such as detector1d_L192-s0; none is all")
-    sub.add_argument("--group", help="only the runs of a group, such as resolution or search")
+    sub.add_argument("--group", help="only the runs of a group, such as resolution")
     sub.add_argument("--again", action="store_true", help="also those that have a record")
     sub = with_profile(add("pack", pack))
     sub.add_argument("run", help="such as tracker1d_L192-s0, trained on this machine")

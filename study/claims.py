@@ -12,6 +12,7 @@ from study import paper
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
 NOT_YET = "not part of this study yet"
+NO_GAMMA = "no detector of this γ in the profile"
 NO_TRACKER = "no tracker of this comparison in the profile"
 
 
@@ -59,29 +60,34 @@ ON_VIDEO = {
     "lambda-tf": ("λ 0 to 0.3, each trained", "TF"),
     "1d-below-2d-s1": ("2D at L/F 0.5 to 1D at L/F 3", "300VW S1"),
 }
+# claim id -> (comparison of `attention.gains`, subset)
+BY_ATTENTION = {
+    f"gamma-300w-{part}": ("γ 0 to 0.4", f"300W {part}") for part in ("com", "cha", "full")
+}
 COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
 
 
-def table(gains, example, on_video=None):
+def table(gains, example, on_video=None, attention=None):
     """Every claim of the paper with our measurement and a verdict.
 
     Args:
         gains: `tables.gains`.
         example: `tables.worked_example`.
         on_video: `temporal.gains`, or None.
+        attention: `attention.gains`, or None.
 
     Returns:
         id, claim, subset, paper_value, unit, ours, ours_low, ours_high, verdict, data, reason.
     """
     rows = [
-        {**row, **_measured(row["id"], gains, example, on_video)}
+        {**row, **_measured(row["id"], gains, example, on_video, attention)}
         for row in paper.claims().to_dict("records")
     ]
     columns = ["id", "claim", "subset", "paper_value", "unit", "ours", "ours_low", "ours_high"]
     return pd.DataFrame(rows, columns=[*columns, "verdict", "data", "reason"])
 
 
-def _measured(id, gains, example, on_video):
+def _measured(id, gains, example, on_video, attention):
     if id in COMPUTED:
         row = example.set_index("length_over_input").loc[COMPUTED[id]]
         same = round(row["error_px"], 2) == row["paper_px"]
@@ -89,6 +95,10 @@ def _measured(id, gains, example, on_video):
         return {"ours": row["error_px"], "verdict": text, "data": "computed", "reason": ""}
     if id in MEASURED:
         row = row_of(gains, *MEASURED[id])
+    elif id in BY_ATTENTION and attention is not None:
+        if BY_ATTENTION[id][0] not in set(attention["comparison"]):
+            return {"verdict": NOT_RUN, "data": "", "reason": NO_GAMMA}
+        row = row_of(attention, *BY_ATTENTION[id])
     elif id in ON_VIDEO and on_video is not None:
         if ON_VIDEO[id][0] not in set(on_video["comparison"]):
             return {"verdict": NOT_RUN, "data": "", "reason": NO_TRACKER}
@@ -298,6 +308,41 @@ def _sub_pixel(decoders, subset="common"):
     )
 
 
+def coattention(gains, curve):
+    """The answer of 07: does co-attention help, at which weight, and how much does γ matter?
+
+    Args:
+        gains: `attention.gains`.
+        curve: `attention.curve`.
+    """
+    rows = gains[(gains["decoder"] == "argmax") & gains["decrease_percent"].notna()]
+    if rows.empty:
+        return f"Not answered yet: {gains['reason'].iloc[0]}."
+    parts = []
+    for name, there in rows.groupby("comparison", sort=False):
+        found = "; ".join(_refined(row) for row in there.to_dict("records"))
+        parts.append(f"Co-attention, {name}, each trained: NRMSE is {found}.")
+    parts.append(_spread(curve))
+    row = rows.iloc[0].to_dict()
+    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+    return " ".join([*filter(None, parts), f"Measured with {seeds}: {row['data']}."])
+
+
+def _spread(curve):
+    """How far the scores of all γ lie apart, on the first subset that was measured."""
+    rows = curve[curve["percent"].notna()]
+    rows = rows[rows["subset"] == rows["subset"].iloc[0]]
+    if len(rows) < 2:
+        return ""
+    best = rows.loc[rows["percent"].idxmin()]
+    worst = rows.loc[rows["percent"].idxmax()]
+    return (
+        f"Over {len(rows)} γ from {rows['gamma'].min():g} to {rows['gamma'].max():g}, NRMSE on "
+        f"{best['subset']} lies between {best['percent']:.2f} (γ={best['gamma']:g}) and "
+        f"{worst['percent']:.2f} % (γ={worst['gamma']:g})."
+    )
+
+
 def temporal(gains, motion):
     """The answer of 06: does temporal refinement help, where, and at what cost in motion?
 
@@ -313,6 +358,7 @@ def temporal(gains, motion):
     everywhere = rows[rows["landmarks"] == "all"]
     parts = [f"Temporal refinement, {rows['comparison'].iloc[0]}: NRMSE is"]
     parts.append("; ".join(_refined(row) for row in everywhere.to_dict("records")) + ".")
+    parts.append(_chosen(gains))
     parts += [_where_occluded(gains, subset) for subset in dict.fromkeys(gains["subset"])]
     parts.append(_moved(motion))
     return " ".join([*filter(None, parts), f"Measured on {rows['data'].iloc[0]}."])
@@ -321,6 +367,18 @@ def temporal(gains, motion):
 def is_trained(gains):
     """Which rows of `temporal.gains` compare λ=0 and the shown λ, each trained: (R,) bool."""
     return gains["comparison"].astype(str).str.endswith("each trained")
+
+
+def _chosen(gains):
+    """What the λ gives that does best on held-out videos, where it is another than the shown."""
+    rows = gains[gains["comparison"].str.endswith("(best on validation)")]
+    rows = rows[(rows["landmarks"] == "all") & rows["decrease_percent"].notna()]
+    if rows.empty:
+        return ""
+    found = "; ".join(
+        f"{_lower(row)} on {row['subset']} ({_span(row)})" for row in rows.to_dict("records")
+    )
+    return f"With {rows['comparison'].iloc[0]} it is {found}."
 
 
 def _refined(row):
@@ -340,7 +398,7 @@ def _span(row):
 def _where_occluded(gains, subset):
     """What the past and refinement give on the occluded landmarks of a subset, if it has any."""
     there = gains[(gains["subset"] == subset) & (gains["landmarks"] == "occluded")]
-    there = there[there["comparison"].str.startswith(("detector to tracker", "λ"))]
+    there = there[there["comparison"].str.startswith(("detector to", "λ"))]
     rows = there.dropna(subset=["decrease_percent"]).to_dict("records")
     if not rows:
         return ""

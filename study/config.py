@@ -345,10 +345,11 @@ class Run:
     """One training: a configuration and a seed, under a name.
 
     `group` says what it serves: "resolution" runs fill Table 1 and are scored on the test set
-    once, as "rival" runs are, which are detectors of other kinds; "search" runs are candidates,
-    and see the validation split alone, as "video" runs do: detectors trained on frames of videos
-    too, which stand inside trackers. "tracker" runs are trackers, scored on the test videos beside
-    the detector inside, whose run's name is `detector` ("" for detectors).
+    once, as "coattention" runs are, which differ in γ, and "rival" runs, detectors of other kinds.
+    "search" runs are candidates, and see the validation split alone, as "video" runs do:
+    detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
+    trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
+    ("" for detectors).
     """
 
     name: str
@@ -404,8 +405,8 @@ class Profile:
         return tuple(run for run in self.runs if run.group == name)
 
 
-GROUPS = ("resolution", "search", "rival", "video", "tracker")
-TESTED = ("resolution", "rival", "tracker")  # groups that are scored on test data
+GROUPS = ("resolution", "coattention", "rival", "search", "video", "tracker")
+TESTED = ("resolution", "coattention", "rival", "tracker")  # groups scored on test data
 ON_VIDEO = ("video", "tracker")
 VIDEOS = ("300VW", "TF")
 RUN_KEYS = {"group", "seeds"}
@@ -573,7 +574,7 @@ def _groups_of(config):
         return ("tracker",)
     if config.model in RIVALS:
         return ("rival", "search")
-    return ("resolution", "search", "video")
+    return ("resolution", "coattention", "search", "video")
 
 
 def _seeded(name, values, config, inside, where):

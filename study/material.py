@@ -180,7 +180,7 @@ def by_video(crops, mask):
 
 def every(crops, mask, step):
     """Rows of every so many-th frame of each of the masked videos, the first included."""
-    return np.concatenate([rows[::step] for rows in by_video(crops, mask)])
+    return np.concatenate([np.empty(0, int), *(rows[::step] for rows in by_video(crops, mask))])
 
 
 # --- what a record says -----------------------------------------------------------------------

@@ -120,9 +120,8 @@ def delay_terms(predicted, truth, normalizer):
 # --- intervals by bootstrap: numpy, since they work on tables of results -----------------------
 
 
-def _resample(errors, faces, rng, weights=None):
-    """Means (draws,) of errors (S, B) over faces drawn beforehand and seeds drawn here."""
-    seeds = rng.integers(len(errors), size=(len(faces), len(errors)))
+def _resample(errors, faces, seeds, weights=None):
+    """Means (draws,) of errors (S, B) over drawn faces (draws, B) and seeds (draws, S)."""
     if weights is None:
         by_seed = np.stack([row[faces].mean(axis=1) for row in errors], axis=1)  # (draws, S)
     else:
@@ -136,7 +135,8 @@ def _mean(errors, weights):
     return np.average(errors, axis=1, weights=weights).mean()
 
 
-def _faces(count, draws, rng):
+def _drawn(count, draws, rng):
+    """Indices (draws, count), drawn with replacement."""
     return rng.integers(count, size=(draws, count))
 
 
@@ -155,29 +155,37 @@ def bootstrap_mean(errors, draws=2000, seed=0, weights=None):
     """
     errors = np.atleast_2d(np.asarray(errors, dtype=float))
     rng = np.random.default_rng(seed)
-    means = _resample(errors, _faces(errors.shape[1], draws, rng), rng, weights)
+    faces, seeds = (_drawn(errors.shape[axis], draws, rng) for axis in (1, 0))
+    means = _resample(errors, faces, seeds, weights)
     return _mean(errors, weights), *np.quantile(means, [0.025, 0.975])
 
 
-def bootstrap_decrease(before, after, draws=2000, seed=0, weights=None):
+def bootstrap_decrease(before, after, draws=2000, seed=0, weights=None, paired=False):
     """Relative decrease of the mean error with a 95 % interval, paired over faces.
 
     Args:
         before, after: (S, B) and (S', B) errors on the same B faces in the same order.
         weights: as in `bootstrap_mean`.
+        paired: whether row s of both shares what its seed decides, as two trackers around one
+            detector do: then seeds are drawn together, too.
 
     Returns:
         decrease, low, high: fractions of `before`; positive where `after` is better.
 
     Raises:
-        ValueError: the two do not hold the same number of faces.
+        ValueError: the two do not hold the same number of faces, or of paired seeds.
     """
     before, after = (np.atleast_2d(np.asarray(e, dtype=float)) for e in (before, after))
     if before.shape[1] != after.shape[1]:
         raise ValueError(f"not paired: {before.shape[1]} and {after.shape[1]} faces")
+    if paired and len(before) != len(after):
+        raise ValueError(f"not paired: {len(before)} and {len(after)} seeds")
     rng = np.random.default_rng(seed)
-    faces = _faces(before.shape[1], draws, rng)
-    resampled = [_resample(one, faces, rng, weights) for one in (after, before)]
-    decrease = 1 - resampled[0] / resampled[1]
+    faces = _drawn(before.shape[1], draws, rng)
+    seeds = _drawn(len(after), draws, rng)
+    others = seeds if paired else _drawn(len(before), draws, rng)
+    decrease = 1 - _resample(after, faces, seeds, weights) / _resample(
+        before, faces, others, weights
+    )
     change = 1 - _mean(after, weights) / _mean(before, weights)
     return change, *np.quantile(decrease, [0.025, 0.975])

@@ -28,10 +28,19 @@ def block(profile=PROFILE):
         "",
         f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
         "",
+        *_attention(profile),
         *_videos(profile),
         f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
     ]
     return "\n".join(lines)
+
+
+def _attention(profile):
+    """What the weight of co-attention changes, where it has been measured."""
+    gains, curve = (tables.read(f"coattention{end}", profile) for end in ("_gain", ""))
+    if gains is None or gains["seeds"].isna().all():
+        return []
+    return [f"**Co-attention.** {claims.coattention(gains, curve)}", ""]
 
 
 def _videos(profile):

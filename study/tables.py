@@ -166,19 +166,23 @@ def _ours(found, row, trackers):
     reason = why_empty(found, run, subset)
     if reason:
         return {"reason": reason}
-    errors = found.by_seed(run.name, "argmax", subset)
-    mean, low, high = percent(metrics.bootstrap_mean(errors))
+    score = mean_of(found, run, "argmax", subset)
     return {
         "size": run.config.size,
         "ours_length": run.config.length,
-        "ours_percent": mean,
-        "ours_low": low,
-        "ours_high": high,
-        "seeds": errors.shape[0],
-        "faces": errors.shape[1],
+        "ours_percent": score.pop("percent"),
+        **score,
         "data": results.describe(found.first(run.name)),
         "reason": "",
     }
+
+
+def mean_of(found, run, decoder, subset):
+    """Mean NRMSE of a recorded system: percent, ours_low and ours_high, seeds, faces."""
+    errors = found.by_seed(run.name, decoder, subset)
+    mean, low, high = percent(metrics.bootstrap_mean(errors))
+    counts = {"seeds": errors.shape[0], "faces": errors.shape[1]}
+    return {"percent": mean, "ours_low": low, "ours_high": high, **counts}
 
 
 # --- every system, decoder and subset ----------------------------------------------------------
@@ -302,6 +306,9 @@ COMPARISONS = {
     ),
 }
 BEST = "best on validation"
+GAIN = ("comparison", "subset", "decoder", "before", "after", "before_percent", "after_percent")
+GAIN += ("decrease_percent", "low", "high", "paper_percent", "verdict", "seeds", "faces", "data")
+GAIN += ("reason",)
 
 
 def gains(found):
@@ -321,19 +328,33 @@ def gains(found):
         for decoder in (*DECODERS, BEST)
         for subset in SUBSETS
     ]
-    columns = ["comparison", "subset", "decoder", "before", "after", "before_percent"]
-    columns += ["after_percent", "decrease_percent", "low", "high", "paper_percent", "verdict"]
-    columns += ["seeds", "faces", "data", "reason"]
-    return tidy(rows, columns)
+    return tidy(rows, GAIN)
 
 
 def _gain(found, comparison, decoder, named):
     *sides, published = COMPARISONS[comparison]
-    subset = SUBSETS[named]
-    row = {"comparison": comparison, "subset": named, "decoder": decoder, "verdict": ""}
-    if decoder == "argmax":
-        row |= {"paper_percent": paper.decrease(*published, named), "verdict": claims.NOT_RUN}
     systems = [find(found.profile, model, **where) for model, where in sides]
+    printed = paper.decrease(*published, named) if decoder == "argmax" else None
+    row = {"comparison": comparison, "subset": named, "decoder": decoder}
+    return row | compare(found, systems, named, decoder, printed)
+
+
+def compare(found, systems, named, decoder, printed=None):
+    """The relative decrease of NRMSE from one system to another, paired over faces.
+
+    Args:
+        found: `results.Results`.
+        systems: two runs, or None in the place of one that the profile does not have.
+        named: subset, as Table 1 names it.
+        decoder: of both, or BEST.
+        printed: the paper's decrease in percent, for which there is a verdict; or None.
+
+    Returns:
+        dict of columns of `gains`, without comparison, subset and decoder.
+    """
+    subset, row = SUBSETS[named], {"verdict": ""}
+    if printed is not None:
+        row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
     reasons = [why_empty(found, run, subset) for run in systems]
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
@@ -356,9 +377,9 @@ def _gain(found, comparison, decoder, named):
         "faces": before.shape[1],
         "data": results.describe(first),
     }
-    if decoder == "argmax":
+    if printed is not None:
         standin = first["data"]["standin"]
-        row["verdict"] = claims.verdict(row["paper_percent"], decrease, low, high, standin)
+        row["verdict"] = claims.verdict(printed, decrease, low, high, standin)
     return row
 
 
@@ -523,29 +544,31 @@ def data(folders, crops, held, label):
     return pd.DataFrame(rows)
 
 
-def videos(profile, crops, held):
+def videos(profile, crops, held, apart):
     """Videos and frames at hand against the official sets, a row a subset.
 
     Args:
         profile: a `config.Profile`.
         crops: data set -> its `Crops`.
-        held: (R,) bool, the frames of the first data set that are held out for validation.
+        held, apart: (R,) bool, the frames of the first data set that are held out for validation,
+            and those that trackers are trained on and their detectors never see.
 
     Returns:
-        dataset, subset, official_videos, official_frames, videos, frames, held_out (videos),
-        data.
+        dataset, subset, official_videos, official_frames, videos, frames, held_out and apart
+        (videos), data.
     """
     rows = []
     for data in profile.videos:
         table = crops[data.name].table
-        kept = held if data.name == profile.video.name else np.zeros(len(table), dtype=bool)
+        first = data.name == profile.video.name
         official = {part.subset: part for part in datasets.reader(data.name).FOLDERS}
         for subset, there in table.groupby("subset", sort=True):
             row = dict(dataset=data.name, subset=subset)
             row |= dict(official_videos=getattr(official[subset], "videos", 1))
             row |= dict(official_frames=official[subset].official)
             row |= dict(videos=there["video"].nunique(), frames=len(there))
-            row |= dict(held_out=table[kept & (table["subset"] == subset)]["video"].nunique())
+            for name, mask in (("held_out", held), ("apart", apart)):
+                row[name] = there["video"][mask[there.index]].nunique() if first else 0
             rows.append(row | dict(data=data.label))
     return pd.DataFrame(rows)
 

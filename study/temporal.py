@@ -13,6 +13,7 @@ from study.datasets import w300vw
 
 SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
 METHODS = {"tracker-1d": "tracker1d", "tracker-2d": "tracker2d"}  # Table 1's name -> model
+SUMMED = "detector, heatmaps summed over the past"
 # What was predicted -> its residuals, jitter and delay in predictions.npz.
 READINGS = {
     "tracker": ("residual", "jitter", "delay_along"),
@@ -20,9 +21,11 @@ READINGS = {
     "tracker, box by the frame before": ("residual_previous", None, None),
     "tracker, tested with λ=0": ("residual_without", None, None),
     "detector": ("detected", "jitter_detected", "delay_detected"),
+    SUMMED: ("averaged", "jitter_averaged", "delay_averaged"),
 }
 PLACES = ("all", "occluded", "visible")  # landmarks that a score is over
 PLAIN = 0.0  # λ of no temporal refinement
+CHOSEN = "(best on validation)"
 TOLERANCE = 1e-9  # λ are compared as floats
 
 
@@ -57,6 +60,24 @@ def find(profile, model, *, over_input=None, lam=None, length=None):
 def shown(profile):
     """The tracker that the profile shows, or None."""
     return profile.run(f"{profile.tracker}-s0") if profile.tracker else None
+
+
+def chosen(found):
+    """The 1D tracker of the shown L whose λ does best on held-out videos, by the first seeds.
+
+    None where that is the shown tracker itself or one without a past, or less than two are
+    recorded.
+    """
+    base = shown(found.profile)
+    scores = {
+        run: found.first(run.name)["validation"][run.config.decoder]
+        for run in lines(found.profile)
+        if run.config.model == "tracker1d"
+        and base.config.length == run.config.length
+        and run.id in found.records
+    }
+    best = min(scores, key=scores.get) if len(scores) > 1 else base
+    return None if best is None or best.config.lam in (PLAIN, base.config.lam) else best
 
 
 def why_empty(found, run, subset):
@@ -141,10 +162,11 @@ def _places(occluded, place):
     return occluded if place == "occluded" else ~occluded
 
 
-def videos(found, name, subset, **reading):
+def videos(found, name, subset, seeds=None, **reading):
     """Mean NRMSE of each video of a subset by every recorded seed of a tracker.
 
     Args:
+        seeds: which of them; None is all.
         reading: as in `frames`.
 
     Returns:
@@ -154,7 +176,9 @@ def videos(found, name, subset, **reading):
     Raises:
         ValueError: nothing is recorded, or two seeds hold different frames.
     """
-    ids = found.recorded(name)
+    ids = [
+        id for id in found.recorded(name) if seeds is None or found.records[id]["seed"] in seeds
+    ]
     if not ids:
         raise ValueError(f"no run of {name} is recorded")
     rows, weights = [], []
@@ -227,8 +251,9 @@ def table2(found):
     Returns:
         subset, lam, nrmse_percent (the paper's), reading, size, ours_length, ours_percent with
         95 % interval over videos ours_low, ours_high (mean over frames), ours_video_percent with
-        ours_video_low, ours_video_high (mean over videos), seeds, videos, faces (frames), data,
-        reason.
+        ours_video_low, ours_video_high (mean over videos), decrease_percent from the tracker
+        trained with λ=0 with decrease_low, decrease_high (paired over videos and seeds), seeds,
+        videos, faces (frames), data, reason.
     """
     published = paper.table2()
     rows = [{**row, "reading": TRAINED} for row in published.to_dict("records")]
@@ -244,6 +269,7 @@ def table2(found):
     columns = ["subset", "lam", "nrmse_percent", "reading", "size", "ours_length"]
     columns += ["ours_percent", "ours_low", "ours_high"]
     columns += ["ours_video_percent", "ours_video_low", "ours_video_high"]
+    columns += ["decrease_percent", "decrease_low", "decrease_high"]
     return tables.tidy(rows, [*columns, "seeds", "videos", "faces", "data", "reason"])
 
 
@@ -259,8 +285,10 @@ def _table2(found, row):
     if reason:
         return {"reason": reason}
     reading = "tracker, tested with λ=0" if tested else "tracker"
+    plain = find(found.profile, "tracker1d", lam=PLAIN, length=base.config.length)
     return {
         **_score(found, run.name, subset, reading=reading),
+        **_from_plain(found, (plain, "tracker"), (run, reading), subset),
         "size": run.config.size,
         "ours_length": run.config.length,
         "faces": _count(found, run.name, subset),
@@ -269,19 +297,36 @@ def _table2(found, row):
     }
 
 
+def _from_plain(found, plain, other, subset):
+    """The decrease of NRMSE from the tracker trained with λ=0, in percent; nothing without it."""
+    if plain[0] is None or not found.recorded(plain[0].name):
+        return {}
+    before, after, weights, paired = _both(found, (plain, other), subset)
+    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=paired)
+    values = _over_videos(bounds, weights)
+    return dict(zip(("decrease_percent", "decrease_low", "decrease_high"), values, strict=True))
+
+
 # --- what each system does to accuracy and to motion -------------------------------------------
 
 
-def systems(profile):
-    """What `motion` and `gains` compare: name -> (run or None, reading)."""
+def _with_chosen(best, name, sides):
+    """An entry about the λ that is best on validation; nothing where there is no such λ."""
+    return {name.format(best.config.lam, CHOSEN): sides} if best else {}
+
+
+def systems(found):
+    """What `motion` compares: name -> (run or None, reading)."""
+    profile = found.profile
     base = shown(profile)
     if base is None:
         return {}
-    lam, length = base.config.lam, base.config.length
+    lam, length, best = base.config.lam, base.config.length, chosen(found)
     plain = find(profile, "tracker1d", lam=PLAIN, length=length)
     rival = find(profile, "tracker2d", over_input=0.5)
     return {
         "1D detector": (base, "detector"),
+        f"1D detector, heatmaps summed, λ={lam:g}": (base, SUMMED),
         "1D tracker, trained with λ=0": (plain, "tracker"),
         f"1D tracker, λ={lam:g} tested with λ=0": (base, "tracker, tested with λ=0"),
         f"1D tracker, λ={lam:g}": (base, "tracker"),
@@ -290,6 +335,8 @@ def systems(profile):
             base,
             "tracker, box by the frame before",
         ),
+        **_with_chosen(best, "1D tracker, λ={:g} {}", (best, "tracker")),
+        **_with_chosen(best, "1D detector, heatmaps summed, λ={:g} {}", (best, SUMMED)),
         "2D detector at L/F 0.5": (rival, "detector"),
         "2D tracker at L/F 0.5": (rival, "tracker"),
         "2D tracker at L/F 0.5, below the bin": (rival, "tracker, below the bin"),
@@ -308,7 +355,7 @@ def motion(found):
     """
     rows = [
         _moving(found, system, run, reading, subset)
-        for system, (run, reading) in systems(found.profile).items()
+        for system, (run, reading) in systems(found).items()
         for subset in SUBSETS.values()
     ]
     columns = ["system", "subset", "lam", "length", "percent", "low", "high", "video_percent"]
@@ -344,16 +391,17 @@ def _moving(found, system, run, reading, subset):
 # --- gains -------------------------------------------------------------------------------------
 
 
-def comparisons(profile):
+def comparisons(found):
     """Pairs of systems: name -> ((run, reading), (run, reading), the paper's two or None).
 
     The paper's are rows of its Table 1 as (method, L), or values of λ in its Table 2.
     """
+    profile = found.profile
     base = shown(profile)
     if base is None:
         return {}
-    lam, length = base.config.lam, base.config.length
-    ours = (base, "tracker")
+    lam, length, best = base.config.lam, base.config.length, chosen(found)
+    ours, alone = (base, "tracker"), (base, "detector")
     plain = (find(profile, "tracker1d", lam=PLAIN, length=length), "tracker")
     low, high = (find(profile, "tracker1d", over_input=share) for share in (0.25, 3.0))
     rival = (find(profile, "tracker2d", over_input=0.5), "tracker")
@@ -361,8 +409,13 @@ def comparisons(profile):
     return {
         f"λ 0 to {lam:g}, each trained": (plain, ours, (PLAIN, lam)),
         f"λ 0 to {lam:g}, tested with 0": ((base, "tracker, tested with λ=0"), ours, None),
-        "detector to tracker": ((base, "detector"), ours, None),
-        "detector to tracker trained with λ=0": ((base, "detector"), plain, None),
+        **_with_chosen(best, "λ 0 to {:g} {}", (plain, (best, "tracker"), None)),
+        "detector to tracker": (alone, ours, None),
+        "detector to tracker trained with λ=0": (alone, plain, None),
+        f"detector to its summed heatmaps, λ={lam:g}": (alone, (base, SUMMED), None),
+        **_with_chosen(
+            best, "detector to its summed heatmaps, λ={:g} {}", (alone, (best, SUMMED), None)
+        ),
         "1D, L/F 0.25 to 3": ((low, "tracker"), (high, "tracker"), ends),
         "2D at L/F 0.5 to 1D at L/F 3": (
             rival,
@@ -375,6 +428,8 @@ def comparisons(profile):
 def gains(found):
     """Relative decreases of NRMSE between two systems, paired over videos, against the paper's.
 
+    Systems around the same detectors are paired over seeds as well.
+
     Returns:
         comparison, subset, landmarks (all, occluded or visible), decoder, before_percent,
         after_percent, decrease_percent with 95 % interval low, high, paper_percent, verdict,
@@ -382,7 +437,7 @@ def gains(found):
     """
     rows = [
         _gain(found, name, sides, subset, place)
-        for name, sides in comparisons(found.profile).items()
+        for name, sides in comparisons(found).items()
         for subset in SUBSETS
         for place in PLACES
     ]
@@ -403,16 +458,14 @@ def _gain(found, name, sides, named, place):
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row
-    (before, weights), (after, others) = (
-        videos(found, run.name, subset, reading=reading, place=place) for run, reading in pair
-    )
+    try:
+        before, after, weights, paired = _both(found, pair, subset, place)
+    except ValueError as error:
+        return row | {"reason": str(error)}
     if not len(weights):
         return row | {"reason": f"no {place} landmark in these videos"}
-    if not np.array_equal(weights, others):
-        return row | {"reason": "measured on different frames"}
-    decrease, low, high = _over_videos(
-        metrics.bootstrap_decrease(before, after, weights=weights), weights
-    )
+    bounds = metrics.bootstrap_decrease(before, after, weights=weights, paired=paired)
+    decrease, low, high = _over_videos(bounds, weights)
     row |= {
         "before_percent": 100 * np.average(before, axis=1, weights=weights).mean(),
         "after_percent": 100 * np.average(after, axis=1, weights=weights).mean(),
@@ -424,6 +477,38 @@ def _gain(found, name, sides, named, place):
         staged = any(_is_staged(found, run, subset) for run, _ in pair)
         row["verdict"] = claims.verdict(printed, decrease, low, high, staged)
     return row
+
+
+def _both(found, pair, subset, place="all"):
+    """What two systems err by on the same videos, for a bootstrap.
+
+    Returns:
+        errors of the first and of the second (S, V), weights (V,), whether rows are paired.
+
+    Raises:
+        ValueError: they were measured on different frames.
+    """
+    shared = shared_seeds(found, *(run for run, _ in pair))
+    (before, weights), (after, others) = (
+        videos(found, run.name, subset, shared or None, reading=reading, place=place)
+        for run, reading in pair
+    )
+    if not np.array_equal(weights, others):
+        raise ValueError("measured on different frames")
+    return before, after, weights, bool(shared)
+
+
+def shared_seeds(found, run, other):
+    """Seeds that two trackers around the same detectors are both recorded with.
+
+    Trackers of one seed hold one detector, so most of what seeds differ in is in both. Empty for
+    trackers around other detectors, whose seeds have nothing in common.
+    """
+    if run.detector != other.detector:
+        return set()
+    ids = (found.recorded(one.name) for one in (run, other))
+    first, second = ({found.records[id]["seed"] for id in some} for some in ids)
+    return first & second
 
 
 def _published(pair, named):

@@ -9,6 +9,7 @@ from study import metrics, training
 from study.datasets import augment, crops
 from study.models import TRACKERS
 from study.models.objectives import heatmap_loss
+from study.models.tracker import recur
 
 RULES = ("truth", "previous")  # whose box a frame is cropped by
 
@@ -219,6 +220,7 @@ class ClipTask:
         detector: the trained detector inside.
         training, validation: `Videos`.
         heatmaps: `Heatmaps` of the training videos; None for a 2D tracker, which sees images.
+        held: `Heatmaps` of the validation videos as they are, or None as well.
     """
 
     config: object
@@ -226,6 +228,7 @@ class ClipTask:
     training: Videos
     validation: Videos
     heatmaps: Heatmaps | None = None
+    held: Heatmaps | None = None
 
     @property
     def _lengths(self):
@@ -307,7 +310,9 @@ class ClipTask:
 
     def validate(self, model, device, decoders=None):
         """Mean NRMSE over the frames of the held-out videos, by decoder."""
-        return validate(model, self.validation, self.config, device, decoders)
+        if self.held is None:
+            return validate(model, self.validation, self.config, device, decoders)
+        return validate_cached(model, self.held, self.config, device, decoders)
 
 
 def build_tracker(config, detector):
@@ -328,6 +333,24 @@ class Stateless(torch.nn.Module):
     def step(self, images, state=None):
         """Heatmaps of the images, and no state."""
         return self.detector(images), None
+
+
+class Averaging(torch.nn.Module):
+    """A detector whose heatmaps of past frames are added up as they are, by Eq. 13.
+
+    What the past is worth without CNN3 and CNN4: nothing is learnt.
+    """
+
+    def __init__(self, detector, lam):
+        super().__init__()
+        self.detector, self.lam = detector, lam
+
+    def step(self, images, state=None):
+        """E_t + lambda V_(t-1) on each axis: what to decode, and the state of this frame."""
+        detected = self.detector(images)
+        past = (None, None) if state is None else state
+        sums = tuple(recur(e, v, self.lam) for e, v in zip(detected, past, strict=True))
+        return sums, sums
 
 
 # --- following --------------------------------------------------------------------------------
@@ -427,6 +450,33 @@ def validate(tracker, videos, config, device, decoders=None):
     return {
         name: metrics.nrmse(points, truth, normalizer).mean().item()
         for name, points in predicted.items()
+    }
+
+
+@torch.inference_mode()
+def validate_cached(tracker, maps, config, device, decoders=None):
+    """`validate` of a `Tracker1D`, on heatmaps that its detector has made before.
+
+    Args:
+        maps: `Heatmaps` of the held-out videos; their first version is taken.
+    """
+    tracker.eval()
+    order = sorted(range(len(maps.lengths)), key=lambda v: -maps.lengths[v])
+    state, rows, found = None, [], {name: [] for name in decoders or (config.decoder,)}
+    for t in range(max(maps.lengths)):
+        there = [maps.first[v] + t for v in order if t < maps.lengths[v]]  # the longest come first
+        state = state and tuple(part[: len(there)] for part in state)
+        detected = (torch.from_numpy(e[0, there]) for e in (maps.e_x, maps.e_y))
+        with device.autocast():
+            refined, state = tracker.refine(*(device.move(e).float() for e in detected), state)
+        for name, parts in found.items():
+            parts.append(training.decode(refined, config, name).double().cpu())
+        rows += there
+    truth = torch.from_numpy(maps.points[0, rows]).double()
+    normalizer = metrics.interocular(truth)
+    return {
+        name: metrics.nrmse(torch.cat(parts), truth, normalizer).mean().item()
+        for name, parts in found.items()
     }
 
 

@@ -18,7 +18,7 @@ from study.models.objectives import OBJECTIVES
 # its records are then of another recipe, and are trained anew. A test pins the first ten steps.
 RECIPES = {
     **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1},
-    **{"tracker1d": 1, "tracker2d": 1},
+    **{"tracker1d": 2, "tracker2d": 1},
 }
 
 

@@ -1,5 +1,7 @@
 """Figures of the trackers, in the style of `study.figures`; they read no file."""
 
+import textwrap
+
 import numpy as np
 
 from study import heatmaps, paper, temporal
@@ -8,17 +10,18 @@ from study.figures import BLUE, COLOR, GREEN, GREY, ORANGE, VERMILION, WIDTH, fl
 PLACES = {"all": BLUE, "occluded": VERMILION, "visible": GREEN}
 READING = {temporal.TRAINED: ("-o", BLUE, 0), temporal.TESTED: ("s", VERMILION, -0.035)}
 SYSTEM = {"before": ORANGE, "after": BLUE}
+KINDS = {"1D": COLOR["detector1d"], "summed": GREEN, "2D": COLOR["detector2d"]}
 MARKS = "oD^svPX*"  # of the systems of one kind, the detector first
 
 
 def lambda_curve(table, axes=None):
-    """NRMSE over λ on each subset of videos, the paper's two values beside it (Table 2).
+    """Decrease of NRMSE from λ=0 over λ on each subset of videos, the paper's beside it (Table 2).
 
     Args:
         table: `temporal.table2`; subsets on which nothing was measured are left out, unless
             nothing was measured at all.
     """
-    measured = table[table["ours_percent"].notna()]
+    measured = table[table["decrease_percent"].notna()]
     subsets = list(dict.fromkeys((table if measured.empty else measured)["subset"]))
     axes = grid(1, len(subsets), WIDTH * 1.35, 3.6) if axes is None else axes
     for ax, subset in zip(axes[0], subsets, strict=True):
@@ -28,11 +31,12 @@ def lambda_curve(table, axes=None):
             _interval(ax, rows.assign(lam=rows["lam"] + shift), style, color, reading)
         published = table[table["subset"] == subset].dropna(subset=["nrmse_percent"])
         published = published.drop_duplicates("lam").sort_values("lam")
+        decreases = 100 * (1 - published["nrmse_percent"] / published["nrmse_percent"].iloc[0])
         options = dict(color=GREY, marker="D", markersize=4, linestyle=":")
-        label = f"the paper's, F={paper.SIZE}"
-        ax.plot(published["lam"], published["nrmse_percent"], label=label, **options)
+        ax.plot(published["lam"], decreases, label=f"the paper's, F={paper.SIZE}", **options)
+        ax.axhline(0, color="black", linewidth=0.8)
         ax.set(title=subset, xlabel="λ", xlim=(-0.08, 1.06))
-    axes[0, 0].set_ylabel("NRMSE (%), mean over frames")
+    axes[0, 0].set_ylabel("decrease of NRMSE from λ=0 (%)")
     _legend(axes, measured, ncols=3)
     return axes
 
@@ -50,7 +54,8 @@ def _legend(axes, measured, ncols):
 
 
 def _interval(ax, rows, style, color, label):
-    middle, low, high = (floats(rows[f"ours_{part}"]) for part in ("percent", "low", "high"))
+    names = ("decrease_percent", "decrease_low", "decrease_high")
+    middle, low, high = (floats(rows[name]) for name in names)
     ax.errorbar(
         *(floats(rows["lam"]), middle),
         yerr=[np.maximum(middle - low, 0), np.maximum(high - middle, 0)],
@@ -69,8 +74,9 @@ def motion(table, axes=None):
     axes = grid(1, len(subsets), WIDTH * 1.35, 3.9) if axes is None else axes
     for ax, subset in zip(axes[0], subsets, strict=True):
         here = rows[rows["subset"] == subset]
-        for kind, color in (("1D", COLOR["detector1d"]), ("2D", COLOR["detector2d"])):
-            _systems(ax, here[here["system"].str.startswith(kind)], color)
+        kind = here["system"].map(_kind)
+        for name, color in KINDS.items():
+            _systems(ax, here[kind == name], color)
         if not here.empty:
             true = here["jitter_true_percent"].iloc[0]
             ax.axvline(true, color=GREY, linestyle=":", linewidth=1.2, label="the truth's jitter")
@@ -81,12 +87,16 @@ def motion(table, axes=None):
     return axes
 
 
+def _kind(system):
+    """A key of KINDS."""
+    return "summed" if "summed" in system else system[:2]
+
+
 def _systems(ax, rows, color):
-    """The systems of one kind, with a thin line from the detector to its trackers."""
+    """The systems of one kind; detectors are hollow."""
     x, y, low, high = (floats(rows[c]) for c in ("jitter_percent", "percent", "low", "high"))
-    ax.plot(x, y, color=color, linewidth=0.8, alpha=0.5)
     for n, (system, marker) in enumerate(zip(rows["system"], MARKS, strict=False)):
-        face = "white" if n == 0 else color
+        face = color if "tracker" in system or "summed" in system else "white"
         ends = np.maximum([[y[n] - low[n]], [high[n] - y[n]]], 0)
         options = dict(fmt=marker, color=color, markerfacecolor=face, capsize=2, elinewidth=0.8)
         ax.errorbar(x[n], y[n], yerr=ends, label=system, **options)
@@ -112,7 +122,7 @@ def refinement_gains(table, axes=None):
                 _decreases(ax, there, shift if hidden else 0, place)
         ax.axvline(0, color="black", linewidth=0.8)
         ax.set(title=subset, xlabel="decrease of NRMSE (%)")
-    axes[0, 0].set_yticks(range(len(names)), names)
+    axes[0, 0].set_yticks(range(len(names)), [textwrap.fill(name, 40) for name in names])
     axes[0, 0].set_ylim(len(names) - 0.4, -0.6)
     _legend(axes, rows, ncols=3)
     return axes

@@ -274,16 +274,8 @@ def _of_resolution(found, made):
             f"Table 1, trackers on 300VW{lam}: NRMSE (%) by argmax, mean over frames; the paper: "
             f"F={paper.SIZE}; ours: {_on(half)}",
         ),
-        "gains": html_table(
-            gains_view(made["resolution_gain"]),
-            {
-                **{"comparison": ("comparison", text), "subset": ("subset", text)},
-                **{"decoder": ("decoder", text), "before_percent": ("before, %", number(2))},
-                **{"after_percent": ("after, %", number(2)), "ours": ("decrease, %", _plain)},
-                **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", text)},
-            },
-            f"Relative decrease of NRMSE [95 % interval]; {data}",
-        ),
+        "gains": _gains_table(made["resolution_gain"], data),
+        "coattention_gains": _gains_table(made["coattention_gain"], data),
         "decoders": html_table(
             decoders_view(made["resolution_decoders"]),
             {
@@ -297,6 +289,20 @@ def _of_resolution(found, made):
             f"NRMSE (%) on common test faces by decoder; {data}",
         ),
     }
+
+
+def _gains_table(gains, data):
+    text = general
+    return html_table(
+        gains_view(gains),
+        {
+            **{"comparison": ("comparison", text), "subset": ("subset", text)},
+            **{"decoder": ("decoder", text), "before_percent": ("before, %", number(2))},
+            **{"after_percent": ("after, %", number(2)), "ours": ("decrease, %", _plain)},
+            **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", text)},
+        },
+        f"Relative decrease of NRMSE [95 % interval]; {data}",
+    )
 
 
 def _of_runs(found, made):

@@ -1,5 +1,6 @@
 """The work of a run: what it trains, on what, and what is measured of it. One class a kind."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -138,11 +139,17 @@ class Tracker(_OnVideo):
         sides = [self.watched(self.videos[0], mask) for mask in masks]
         self.train, self.held = (len(side.all_rows) for side in sides)
         self._cache = paths.build(profile.name) / "heatmaps" / run.id
-        maps = None
+        maps = None, None
         if run.config.model == "tracker1d":
             device = devices.choose(run.config.precision)
-            maps = tracking.detect(detector, sides[0], run.config, device, self._cache)
-        self.task = tracking.ClipTask(run.config, detector, *sides, maps)
+            plain = dataclasses.replace(run.config, variants=1)
+            maps = [
+                tracking.detect(detector, side, config, device, self._cache / name)
+                for name, side, config in zip(
+                    ("train", "held"), sides, (run.config, plain), strict=True
+                )
+            ]
+        self.task = tracking.ClipTask(run.config, detector, *sides, *maps)
 
     def clean(self):
         """Removes the cached heatmaps."""
@@ -214,9 +221,10 @@ def measure(tracker, detector, videos, data, run, device, root):
         (R, N) bool; residual (R, N, 2) px of the image by the run's own decoder, with true boxes;
         residual_local the same below the bin; residual_previous with boxes by the landmarks of
         the frame before; residual_without of a tracker trained with λ > 0 and tested with 0;
-        detected what the detector inside predicts with true boxes; jitter,
+        detected what the detector inside predicts with true boxes; averaged what its heatmaps
+        give, summed over the past with the tracker's λ > 0 and nothing learnt; jitter,
         jitter_detected, jitter_true, delay_along, delay_detected, delay_way (R,) of these (see
-        `tracking.motion_measures`).
+        `tracking.motion_measures`), jitter_averaged and delay_averaged.
     """
     if not len(videos.rows):
         return None
@@ -225,9 +233,11 @@ def measure(tracker, detector, videos, data, run, device, root):
     predicted = tracking.follow(tracker, videos, config, device, decoders=names)
     loose = tracking.follow(tracker, videos, config, device, rule="previous")
     plain = _without_past(tracker, videos, config, device)
-    alone = tracking.follow(tracking.Stateless(detector), videos, config, device)
+    detected = tracking.follow(tracking.Stateless(detector), videos, config, device)
+    averaged = _averaged(detector, videos, config, device)
     common, own = _common(data), config.decoder
-    others = {"residual_previous": loose, "residual_without": plain, "detected": alone}
+    others = {"residual_previous": loose, "residual_without": plain, "detected": detected}
+    others["averaged"] = averaged
     predicted = {_key(name, config): points for name, points in predicted.items()}
     predicted |= {name: points[own] for name, points in others.items() if points}
     found = {name: _to_image(crops, points, rows)[:, common] for name, points in predicted.items()}
@@ -245,8 +255,19 @@ def measure(tracker, detector, videos, data, run, device, root):
     }
     arrays |= {name: _residual(points - truth, common) for name, points in found.items()}
     lengths = [len(video) for video in videos.rows]
-    ends = found["residual"], found["detected"]
-    return arrays | tracking.motion_measures(*ends, truth, normalizer, lengths)
+    alone, truth = found["detected"], (truth, normalizer, lengths)
+    arrays |= tracking.motion_measures(found["residual"], alone, *truth)
+    if averaged:
+        sums = tracking.motion_measures(found["averaged"], alone, *truth)
+        arrays["jitter_averaged"], arrays["delay_averaged"] = sums["jitter"], sums["delay_along"]
+    return arrays
+
+
+def _averaged(detector, videos, config, device):
+    """Predictions by heatmaps summed over the past, or None where there is no λ to sum by."""
+    if not getattr(config, "lam", 0) or config.model != "tracker1d":
+        return None
+    return tracking.follow(tracking.Averaging(detector, config.lam), videos, config, device)
 
 
 def _without_past(tracker, videos, config, device):

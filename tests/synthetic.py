@@ -20,6 +20,7 @@ def profile(
     video=False,
     lams=(),
     rivals=False,
+    gammas=(),
     **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
@@ -30,6 +31,7 @@ def profile(
             saw frames), on the shortest, and in 2D; "camera" makes their videos real ones, True
             rendered ones where `standin` and stills in motion elsewhere.
         lams: λ of further trackers on the longest heatmaps.
+        gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
     """
     raw = {
         "profile": name,
@@ -50,6 +52,13 @@ def profile(
                 for length in lengths
             },
             "detector2d_L32": {"model": "detector2d", "length": 32, "seeds": list(seeds)},
+            **{
+                f"detector1d_L{lengths[-1]}_g{10 * gamma:02.0f}": {
+                    **{"group": "coattention", "model": "detector1d", "length": lengths[-1]},
+                    **{"gamma": gamma, "seeds": list(seeds)},
+                }
+                for gamma in gammas
+            },
         },
         **changes,
     }
@@ -115,7 +124,7 @@ def write(
     error = error if error is not None else _error(run)
     decoders = training.decoders_of(run.config)
     better = {name: error * (1 - 0.04 * place) for place, name in enumerate(decoders)}
-    if run.group in ("resolution", "rival"):
+    if run.group in ("resolution", "coattention", "rival"):
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
     if run.group in config.ON_VIDEO:
@@ -166,7 +175,11 @@ def _on_videos(run, error, videos):
     found = (torch.from_numpy(arrays[key]).double() for key in ("residual", "detected"))
     ends = [truth + residual.nan_to_num() for residual in found]
     lengths = [count for counts in videos.values() for count in counts]
-    return arrays | tracking.motion_measures(*ends, truth, scale, lengths)
+    measured = tracking.motion_measures(*ends, truth, scale, lengths)
+    if "averaged" in arrays:
+        measured["jitter_averaged"] = measured["jitter_detected"]
+        measured["delay_averaged"] = measured["delay_detected"]
+    return arrays | measured
 
 
 def _one_video(run, error, subset, name, frames, rng, fixed):
@@ -184,7 +197,7 @@ def _one_video(run, error, subset, name, frames, rng, fixed):
     found = {"residual": residual, "residual_local": 0.95 * residual, "detected": again}
     found["residual_previous"] = 1.1 * residual
     if getattr(run.config, "lam", 0) and run.config.model == "tracker1d":
-        found["residual_without"] = 0.95 * again
+        found["residual_without"], found["averaged"] = 0.95 * again, 0.9 * again
     if subset == "TF":
         for points in found.values():
             points[:, 7:] = np.nan

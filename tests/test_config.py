@@ -221,7 +221,7 @@ def test_a_wrong_type_fails_with_its_place_and_value(path, value, where):
 @pytest.mark.parametrize(
     "path, value, where",
     [
-        ("runs.one.group", "final", "runs.one: group 'final': there are resolution, search"),
+        ("runs.one.group", "final", "runs.one: group 'final': there are resolution, coattention"),
         ("runs.one.model", "detector3d", "model 'detector3d': there are detector1d, detector2d"),
         ("runs.one.decoder", "soft", "decoder 'soft': there are argmax, quarter"),
         ("training.schedule", "cosine", "schedule 'cosine': there are one-cycle, steps, constant"),

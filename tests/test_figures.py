@@ -9,7 +9,7 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from study import figures, paper, paths, results, tables
+from study import attention, figures, paper, paths, results, tables
 from study.models import MODELS
 
 
@@ -196,3 +196,31 @@ def test_colours_are_distinct_and_written_as_hex():
     assert len(set(figures.SERIES)) == len(figures.SERIES)
     assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in figures.SERIES)
     assert isinstance(cost(), pd.DataFrame)
+
+
+# --- Section 5.3 -------------------------------------------------------------------------------
+
+
+def gamma_curve():
+    rows = [(0.0, 4.0, np.nan, np.nan, np.nan), (0.4, 3.9, 2.5, 1.0, 4.0), (1.0, 3.96, 1.0, -1, 3)]
+    columns = ["gamma", "percent", "decrease_percent", "low", "high"]
+    return pd.DataFrame(rows, columns=columns).assign(subset="300W com")
+
+
+def test_co_attention_is_drawn_over_gamma_from_zero_and_beside_the_papers_decreases():
+    published = attention.published()
+    over, by_set = figures.coattention(gamma_curve(), published)[0]
+    (line,) = over.containers
+    np.testing.assert_allclose(line.lines[0].get_xydata(), [[0, 0], [0.4, 2.5], [1.0, 1.0]])
+    assert [text.get_text() for text in by_set.get_yticklabels()] == list(published["subset"])
+    ours = by_set.containers[0].lines[0].get_xydata()
+    assert ours[0, 0] == 2.5 and round(ours[0, 1]) == 0  # beside 300W com, the first
+    marks = [t.get_text() for t in by_set.get_legend().get_texts()]
+    assert marks == ["the paper, γ=0.4", "ours"]
+
+
+def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
+    empty = gamma_curve().assign(percent=np.nan)
+    over, by_set = figures.coattention(empty, attention.published())[0]
+    assert not over.containers and not by_set.containers
+    assert len(by_set.get_lines()[0].get_xdata()) == 8

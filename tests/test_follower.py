@@ -299,7 +299,7 @@ def test_the_real_networks_step_equals_the_followers():
     image, box = blob.frame(blob.square(30, 20)), np.array([30.0, 20.0, 53.0, 43.0])
     one = Follower(model, meta, blob.Device(), decoder="local")
     one.scene.cuts_to(image)
-    one.box, one.state = box, tuple(torch.rand(1, 6, 8) for _ in "xy")
+    one.box, one.state = box, tuple(torch.rand(1, 6, 68, 8) for _ in "xy")
     images, to_image = follower.look(image, box, meta)
     with torch.inference_mode():
         heatmaps, state = model.step(images, one.state)

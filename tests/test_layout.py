@@ -24,7 +24,7 @@ LAYERS = (
     {"work"},
     {"runs"},
     {"prepare", "results"},
-    {"tables", "temporal", "figures", "video_figures", "claims", "overlay"},
+    {"tables", "temporal", "attention", "figures", "video_figures", "claims", "overlay"},
     {"views", "report", "readme", "ready", "notebook", "bench", "pack", "track", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.

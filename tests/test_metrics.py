@@ -209,3 +209,19 @@ def test_seeds_that_differ_widen_the_interval_of_a_decrease():
 def test_faces_that_are_not_paired_are_refused():
     with pytest.raises(ValueError, match="not paired: 5 and 6 faces"):
         metrics.bootstrap_decrease(np.ones(5), np.ones(6))
+
+
+def test_paired_seeds_take_what_seeds_differ_in_out_of_the_interval():
+    rng = np.random.default_rng(0)
+    level = np.array([[0.04], [0.05], [0.06]])  # of three seeds
+    before = level * rng.uniform(0.8, 1.2, 40)
+    after = 0.98 * before
+    exact = metrics.bootstrap_decrease(before, after, paired=True)
+    np.testing.assert_allclose(exact, [0.02] * 3)
+    _, low, high = metrics.bootstrap_decrease(before, after)
+    assert low < 0 < high
+
+
+def test_paired_seeds_are_as_many_before_as_after():
+    with pytest.raises(ValueError, match="not paired: 3 and 2 seeds"):
+        metrics.bootstrap_decrease(np.ones((3, 5)), np.ones((2, 5)), paired=True)

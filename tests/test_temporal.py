@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from study import paths, results, tables, temporal
+from study import claims, heatmaps, paths, results, tables, temporal
 
 SHOWN = "tracker1d_L192"
 
@@ -36,8 +36,9 @@ def arrays(rows, **changes):
         "occluded": np.zeros((count, 2), dtype=bool),
         **dict.fromkeys(("residual", "residual_local", "residual_previous"), residual),
         "residual_without": 1.5 * residual,
-        "detected": 2 * residual,
+        **dict.fromkeys(("detected", "averaged"), 2 * residual),
         **{name: np.zeros(count) for name in ("jitter", "jitter_detected", "jitter_true")},
+        **{name: np.zeros(count) for name in ("jitter_averaged", "delay_averaged")},
         **{name: np.zeros(count) for name in ("delay_along", "delay_detected", "delay_way")},
     }
     return found | changes
@@ -303,3 +304,70 @@ def test_one_trackers_table_states_what_it_was_trained_on(root):
     table = temporal.tracker(results.load(profile), run).set_index("what")["value"]
     assert table["temporal refinement lambda"] == 0.3 and table["training videos"] == 216
     assert table["held-out NRMSE, argmax"] == pytest.approx(100 * record["validation"]["argmax"])
+
+
+# --- λ by validation ---------------------------------------------------------------------------
+
+
+def scored(scores):
+    """Results of a profile whose trackers have these validation errors by the end of their name."""
+    profile = synthetic.profile(video=True, lams=(0.7,))
+    for run in profile.runs:
+        ends = [error for end, error in scores.items() if run.name.endswith(end)]
+        error = ends[0] if ends else 0.05
+        synthetic.write(profile, run, validation=dict.fromkeys(heatmaps.DECODERS, error))
+    return results.load(profile)
+
+
+def test_the_lambda_that_does_best_on_validation_stands_beside_the_shown_one(root):
+    found = scored({"lam07": 0.04})
+    assert temporal.chosen(found).config.lam == 0.7
+    gains, motion = temporal.gains(found), temporal.motion(found)
+    rows = gains[gains["comparison"] == "λ 0 to 0.7 (best on validation)"]
+    assert len(rows) == len(temporal.SUBSETS) * len(temporal.PLACES)
+    there = motion[motion["system"] == "1D tracker, λ=0.7 (best on validation)"]
+    assert set(there["lam"].dropna()) == {0.7}
+    row = rows[(rows["subset"] == "300VW S3") & (rows["landmarks"] == "all")].iloc[0]
+    text = claims.temporal(gains, motion)
+    word = "lower" if row["decrease_percent"] >= 0 else "higher"
+    assert "With λ 0 to 0.7 (best on validation) it is " in text
+    assert f"{abs(row['decrease_percent']):.1f} % {word} on 300VW S3 ({row['low']:.2f} to" in text
+
+
+@pytest.mark.parametrize("best", ["tracker1d_L192", "lam00", "L16"])
+def test_without_a_better_lambda_nothing_is_added(root, best):
+    """The shown λ, none, or that of another L is no other λ."""
+    found = scored({best: 0.04})
+    assert temporal.chosen(found) is None
+    assert not temporal.gains(found)["comparison"].str.contains("best on validation").any()
+
+
+# --- seeds -------------------------------------------------------------------------------------
+
+
+def test_trackers_around_the_same_detectors_share_their_seeds(root):
+    profile = synthetic.profile(video=True, seeds=(0, 1, 2))
+    synthetic.write_all(profile)
+    shown, plain, rival = (
+        profile.run(f"{name}-s0") for name in (SHOWN, f"{SHOWN}_lam00", "tracker2d_L32")
+    )
+    found = results.load(profile)
+    assert temporal.shared_seeds(found, shown, plain) == {0, 1, 2}
+    assert temporal.shared_seeds(found, shown, rival) == set()
+    (paths.runs(profile.name) / f"{SHOWN}_lam00-s1" / "run.json").unlink()
+    found = results.load(profile)
+    assert temporal.shared_seeds(found, shown, plain) == {0, 2}
+    gains = temporal.gains(found)
+    row = claims.row_of(gains, "λ 0 to 0.3, each trained", "300VW S1")
+    assert row["seeds"] == 2
+    row = claims.row_of(gains, "detector to tracker", "300VW S1")
+    assert row["seeds"] == 3
+
+
+def test_a_trackers_gain_over_its_detector_is_paired_over_seeds(root):
+    """Seeds that differ much between each other and not at all in what they gain."""
+    profile = synthetic.profile(video=True, seeds=(0, 1, 2))
+    for run in profile.runs:
+        synthetic.write(profile, run, error=0.03 * (1 + run.seed))
+    row = claims.row_of(temporal.gains(results.load(profile)), "detector to tracker", "300VW S1")
+    assert row["low"] > 0 and row["high"] - row["low"] < 15

@@ -15,9 +15,9 @@ PAPER = dict(landmarks=68, size=256, channels=256, stacks=4, depth=4)
 
 # Parameters that are trained: a Tracker1D's detector is frozen.
 PARAMETERS = {
-    "tracker1d, F=64, L=16": (SMALL, 16, 67_080),
-    "tracker1d, F=64, L=192": (SMALL, 192, 258_568),
-    "tracker1d, F=256, L=768": (PAPER, 768, 258_568),
+    "tracker1d, F=64, L=16": (SMALL, 16, 31_106),
+    "tracker1d, F=64, L=192": (SMALL, 192, 32_514),
+    "tracker1d, F=256, L=768": (PAPER, 768, 32_514),
     "tracker2d, F=64, L=16": (SMALL, 16, 690_564),
     "tracker2d, F=256, L=64": (PAPER, 64, 24_762_948),
 }
@@ -104,10 +104,10 @@ def test_all_but_the_detector_is_given_by_name():
 
 
 def equation_13(u, lam):
-    """Eq. 13 as it is printed: u (B, T, C, P) -> (B, T, C, P), each frame a sum over its past."""
+    """Eq. 13 as it is printed: u (B, T, ...) -> (B, T, ...), each frame a sum over its past."""
     frames = range(u.shape[1])
     weights = [[lam ** (t - tau) if tau <= t else 0.0 for tau in frames] for t in frames]
-    return torch.einsum("ts,bscp->btcp", torch.tensor(weights, dtype=u.dtype), u)
+    return torch.einsum("ts,bs...->bt...", torch.tensor(weights, dtype=u.dtype), u)
 
 
 def test_the_recursion_by_hand():
@@ -259,7 +259,7 @@ def test_heatmaps_of_every_length_are_refined(length):
         assert [h.shape for h in model(*e)] == [(B, T, N, length)] * 2
         (h_x, h_y), (v_x, v_y) = model.step(images())
     assert h_x.shape == h_y.shape == (B, N, length)
-    assert v_x.shape == v_y.shape == (B, 8, 16)
+    assert v_x.shape == v_y.shape == (B, 8, N, 16)
 
 
 @pytest.mark.parametrize("positions, kernel", [(16, 1), (32, 3), (48, 5), (96, 3)])
@@ -267,7 +267,7 @@ def test_positions_and_kernel_can_be_chosen(positions, kernel):
     model = tracker(positions=positions, kernel=kernel)
     with torch.no_grad():
         (h_x, _), (v_x, _) = model.refine(*maps(B))
-    assert h_x.shape == (B, N, L) and v_x.shape == (B, 8, positions)
+    assert h_x.shape == (B, N, L) and v_x.shape == (B, 8, N, positions)
 
 
 def test_a_clip_equals_its_frames_one_by_one():
@@ -298,7 +298,7 @@ def test_a_batch_equals_its_items_one_by_one():
 
 def test_no_past_is_a_past_of_zeros():
     model, e = tracker(), maps(B)
-    zeros = torch.zeros(B, 8, 16), torch.zeros(B, 8, 16)
+    zeros = torch.zeros(B, 8, N, 16), torch.zeros(B, 8, N, 16)
     with torch.no_grad():
         without, with_zeros = model.refine(*e), model.refine(*e, zeros)
     for a, b in zip(without, with_zeros, strict=True):
@@ -417,7 +417,7 @@ def test_every_layer_gets_a_gradient():
 def test_mirrored_heatmaps_are_refined_to_mirrored_ones_by_mirrored_kernels():
     model, other, e = tracker(), tracker(), maps(B, T)
     for module in other.modules():
-        if isinstance(module, (torch.nn.Conv1d, torch.nn.ConvTranspose1d)):
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
             module.weight.data = module.weight.data.flip(-1)
     with torch.no_grad():
         for h, mirrored in zip(model(*e), other(*(part.flip(-1) for part in e)), strict=True):
@@ -425,7 +425,7 @@ def test_mirrored_heatmaps_are_refined_to_mirrored_ones_by_mirrored_kernels():
 
 
 def test_heatmaps_shifted_by_a_position_are_refined_to_shifted_ones():
-    model, stride, reach = tracker(), L // 16, 2  # positions that the two convolutions see
+    model, stride, reach = tracker(), L // 16, 6  # positions that three kernels of 5 see
     e = [part.roll(0, -1) for part in maps(B, T)]
     shifted = [part.roll(stride, -1) for part in e]
     inner = slice((reach + 1) * stride, L - reach * stride)
@@ -435,18 +435,24 @@ def test_heatmaps_shifted_by_a_position_are_refined_to_shifted_ones():
             torch.testing.assert_close(moved[..., inner], wanted[..., inner], atol=1e-5, rtol=1e-5)
 
 
-def test_landmarks_in_another_order_need_their_weights_in_that_order_only():
-    model, other, (e_x, e_y) = tracker(), tracker(), maps(B, T)
+def test_landmarks_in_another_order_are_refined_in_that_order():
+    model, (e_x, e_y) = tracker(), maps(B, T)
     order = torch.tensor([3, 0, 4, 1, 2])
-    for axis in ("x", "y"):
-        cnn3, cnn4 = getattr(other, f"cnn3_{axis}"), getattr(other, f"cnn4_{axis}")
-        cnn3.compress.weight.data = cnn3.compress.weight.data[:, order]
-        cnn4.deconvolve.weight.data = cnn4.deconvolve.weight.data[:, order]
-        cnn4.deconvolve.bias.data = cnn4.deconvolve.bias.data[order]
     with torch.no_grad():
-        pairs = zip(model(e_x, e_y), other(e_x[:, :, order], e_y[:, :, order]), strict=True)
+        pairs = zip(model(e_x, e_y), model(e_x[:, :, order], e_y[:, :, order]), strict=True)
         for h, ordered in pairs:
             torch.testing.assert_close(ordered, h[:, :, order], atol=1e-5, rtol=1e-5)
+
+
+def test_a_landmark_is_refined_by_its_own_heatmaps_alone():
+    model, e = tracker(), maps(B, T)
+    others = [part.clone() for part in maps(B, T, seed=8)]
+    for part, own in zip(others, e, strict=True):
+        part[:, :, 2] = own[:, :, 2]
+    with torch.no_grad():
+        for h, other in zip(model(*e), model(*others), strict=True):
+            torch.testing.assert_close(other[:, :, 2], h[:, :, 2], atol=1e-6, rtol=1e-6)
+            assert (other[:, :, 1] - h[:, :, 1]).abs().max() > 0.1
 
 
 # --- learning ---------------------------------------------------------------------------------
@@ -532,9 +538,10 @@ def test_heatmaps_of_other_shapes_are_refused():
 
 def test_states_of_other_shapes_are_refused():
     model, e = fresh(), maps(B)
-    fitting = torch.zeros(B, 8, 16)
-    for wrong in (torch.zeros(B - 1, 8, 16), torch.zeros(B, 8, 24)):
-        with pytest.raises(ValueError, match=rf"{wrong.shape[0]}, 8, {wrong.shape[2]}\).*3, 8, 16"):
+    fitting = torch.zeros(B, 8, N, 16)
+    for wrong in (torch.zeros(B - 1, 8, N, 16), torch.zeros(B, 8, N, 24)):
+        shapes = rf"{wrong.shape[0]}, 8, 5, {wrong.shape[-1]}\).*3, 8, 5, 16"
+        with pytest.raises(ValueError, match=shapes):
             model.refine(*e, (fitting, wrong))
     with pytest.raises(ValueError, match="needs? two of"):
         model.refine(*e, (fitting,))
@@ -546,7 +553,7 @@ def test_images_of_another_size_are_refused():
 
 
 def test_lost_faces_that_are_no_row_of_bools_are_refused():
-    state = torch.zeros(B, 8, 16), torch.zeros(B, 8, 16)
+    state = torch.zeros(B, 8, N, 16), torch.zeros(B, 8, N, 16)
     with pytest.raises(ValueError, match=r"lost is \(2,\) torch.bool.*\(3,\)"):
         forget(state, torch.tensor([True, False]))
     with pytest.raises(ValueError, match=r"lost is \(3,\) torch.int64"):

@@ -52,10 +52,11 @@ def test_the_curve_draws_ours_over_lambda_and_the_papers_two_values(found):
     rows = rows.sort_values("lam")
     lam, percent = drawn(axes[0, 1], temporal.TRAINED)
     np.testing.assert_allclose(lam, [0, 0.1, 0.3, 1])
-    np.testing.assert_allclose(percent, rows["ours_percent"].to_numpy(dtype=float))
+    np.testing.assert_allclose(percent, rows["decrease_percent"].to_numpy(dtype=float))
+    assert percent[0] == 0  # at λ=0, by which all are measured
     assert len(drawn(axes[0, 1], temporal.TESTED)[0]) == 1
     theirs = [line for line in axes[0, 1].get_lines() if line.get_label().startswith("the paper")]
-    np.testing.assert_allclose(theirs[0].get_xydata(), [[0, 3.45], [0.3, 3.17]])
+    np.testing.assert_allclose(theirs[0].get_xydata(), [[0, 0], [0.3, 100 * (1 - 3.17 / 3.45)]])
     assert note(axes) == "300W stills in motion, trained on 216 clips, F=64"
     assert f"the paper's, F={paper.SIZE}" in legend(axes) and len(legend(axes)) == 3
 
@@ -76,16 +77,18 @@ def test_accuracy_is_drawn_against_jitter_with_the_truths_own(found):
     assert percent[0] == pytest.approx(rows.loc["1D tracker, λ=0.3", "percent"])
     (truth,) = [line for line in axes[0, 2].get_lines() if "truth" in str(line.get_label())]
     assert truth.get_xdata()[0] == pytest.approx(rows["jitter_true_percent"].iloc[0])
-    # What has no jitter has no place: three systems of 1D heatmaps and two of 2D have some.
-    assert len(axes[0, 2].containers) == 5 and len(legend(axes)) == 6
+    # What has no jitter has no place: four systems of 1D heatmaps and two of 2D have some.
+    assert len(axes[0, 2].containers) == 6 and len(legend(axes)) == 7
 
 
 def test_systems_of_1d_and_of_2d_heatmaps_differ_in_colour_and_mark(found):
     ax = video_figures.motion(temporal.motion(found))[0, 0]
     marks = [(to_hex(c.lines[0].get_color()), c.lines[0].get_marker()) for c in ax.containers]
-    assert len(set(marks)) == len(marks) == 5
-    colors = {c.get_label()[:2]: to_hex(c.lines[0].get_color()) for c in ax.containers}
-    assert colors == {"1D": figures.BLUE.lower(), "2D": figures.VERMILION.lower()}
+    assert len(set(marks)) == len(marks) == 6
+    colors = {c.get_label(): to_hex(c.lines[0].get_color()) for c in ax.containers}
+    assert colors.pop("1D detector, heatmaps summed, λ=0.3") == figures.GREEN.lower()
+    kinds = {label[:2]: color for label, color in colors.items()}
+    assert kinds == {"1D": figures.BLUE.lower(), "2D": figures.VERMILION.lower()}
 
 
 def test_gains_are_drawn_on_occluded_landmarks_where_there_are_some(found):
@@ -110,7 +113,7 @@ def test_figures_without_any_record_say_so(empty, name):
 
 
 def test_a_score_on_one_video_is_drawn_without_an_interval(found):
-    table = temporal.table2(found).assign(ours_low=np.nan, ours_high=np.nan)
+    table = temporal.table2(found).assign(decrease_low=np.nan, decrease_high=np.nan)
     axes = video_figures.lambda_curve(table)
     assert len(drawn(axes[0, 0], temporal.TRAINED)[0]) == 4
 

@@ -83,7 +83,7 @@ def test_motion_is_shown_subset_by_subset(found):
 def test_gains_stand_in_one_row_with_those_on_occluded_landmarks(found):
     table = temporal.gains(found)
     view = views.temporal_gains_view(table)
-    assert len(view) == 6 * 3  # comparisons on S1 to S3
+    assert len(view) == 7 * 3  # comparisons on S1 to S3
     row = view[(view["comparison"] == "detector to tracker") & (view["subset"] == "300VW S3")]
     where = (table["comparison"] == "detector to tracker") & (table["subset"] == "300VW S3")
     hidden = table[where & (table["landmarks"] == "occluded")].iloc[0]

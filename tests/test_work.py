@@ -75,12 +75,15 @@ def test_a_trackers_predictions_hold_every_frame_of_every_test_video(profile):
     assert len(arrays["id"]) == TEST_FRAMES
     assert sorted(set(arrays["subset"])) == ["S1", "S2", "S3", "TF"]
     assert "410/vid#5" in arrays["id"] and "franck_00002#2" in arrays["id"]
-    for name in ("residual", "residual_local", "residual_previous", "residual_without", "detected"):
+    names = ("residual", "residual_local", "residual_previous", "residual_without", "detected")
+    for name in (*names, "averaged"):
         assert arrays[name].shape == (TEST_FRAMES, 68, 2) and arrays[name].dtype == np.float16
-    for name in ("jitter", "jitter_detected", "jitter_true", "delay_along", "delay_way"):
+    names = ("jitter", "jitter_detected", "jitter_true", "delay_along", "delay_way")
+    for name in (*names, "jitter_averaged", "delay_averaged"):
         assert arrays[name].shape == (TEST_FRAMES,)
     assert "residual_without" not in predictions(profile, "plain-s0")
     assert "residual_without" not in predictions(profile, "rival-s0")
+    assert "averaged" not in predictions(profile, "plain-s0")
 
 
 def test_talking_face_is_scored_on_its_seven_landmarks_alone(profile):
@@ -258,3 +261,62 @@ def test_stills_in_motion_are_named_as_what_they_are():
     assert parsed(video=RAW["video"] | motion).video.label == "300W stills in motion"
     assert not parsed(video=RAW["video"] | motion).video.real
     assert parsed().video.label == "300VW" and parsed().video.real
+
+
+# --- videos kept apart --------------------------------------------------------------------------
+
+
+def videos_of(job, mask):
+    return set(job.videos[0].table["video"][mask])
+
+
+def test_a_tracker_learns_on_videos_that_its_detector_has_not_seen(profile):
+    apart = parsed(video=RAW["video"] | {"apart": 0.5})
+    inside, tracked = (work.of(apart, apart.run(id)) for id in ("inside-s0", "tracked-s0"))
+    seen, learnt = videos_of(inside, inside.seen), videos_of(tracked, tracked.trained_on)
+    held = videos_of(inside, inside.held_out)
+    assert len(seen) == len(learnt) == len(held) == 1
+    assert len(seen | learnt | held) == 3
+    assert tracked.describe()["train_videos"] == inside.describe()["train_videos"] == 1
+    assert tracked.train == VIDEOS[learnt.pop()]
+    stills = work.of(profile, profile.run("still-s0"))
+    assert inside.train == stills.train + -(-VIDEOS[seen.pop()] // 2)  # every second frame
+    assert {reason for _, reason in runs.missing(apart)} == {"other data"}
+    assert {run.group for run, _ in runs.missing(apart)} == {"video", "tracker"}
+
+
+def test_without_that_both_learn_on_all_of_them(profile):
+    inside, tracked = (work.of(profile, profile.run(id)) for id in ("inside-s0", "tracked-s0"))
+    assert videos_of(inside, inside.seen) == videos_of(tracked, tracked.trained_on)
+    assert not inside.apart.any()
+
+
+def test_the_photograph_of_a_clip_that_is_kept_apart_is_so_as_a_still_too(profile, monkeypatch):
+    raw = RAW["video"] | {"motion": {"seed": 1, "frames": 2, "clips": {}}, "apart": 0.5}
+    staged, read = parsed(video=raw), material.require_crops
+    stills = read(staged)
+    train, _, _ = material.split(staged, stills)
+    photographs = sorted(set(stills.table["photograph"][train]))[:3]
+    names = dict(zip(("001", "002", "004"), photographs, strict=True))  # none is held out
+
+    def require(profile, name=None):
+        crops = read(profile, name)
+        if name == "300VW":
+            table = crops.table.copy()
+            table["photograph"] = table["video"].map(names).fillna(table["photograph"])
+            crops = config.dataclasses.replace(crops, table=table)
+        return crops
+
+    monkeypatch.setattr(material, "require_crops", require)
+    inside = work.of(staged, staged.run("inside-s0"))
+    hidden = set(inside.videos[0].table["photograph"][inside.apart])
+    assert len(hidden) == 2  # of three, half
+    faces = train & ~stills.table["photograph"].isin(hidden).to_numpy()
+    frames = len(material.every(inside.videos[0], inside.seen, 2))
+    assert inside.train == faces.sum() + frames < train.sum() + frames
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_the_share_kept_apart_leaves_something_to_the_detector(share):
+    with pytest.raises(config.ConfigError, match=rf"apart is {share}; it must be in \[0, 1\)"):
+        parsed(video=RAW["video"] | {"apart": share})

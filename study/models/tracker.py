@@ -25,12 +25,12 @@ def accumulate(u, lam, v=None):
     """All V_t of clips by the recursion (Eq. 13).
 
     Args:
-        u: (B, T, C, P) features U_t.
+        u: (B, T, ...) features U_t.
         lam: lambda.
-        v: (B, C, P), the V before the first frame, or None without past.
+        v: (B, ...), the V before the first frame, or None without past.
 
     Returns:
-        (B, T, C, P).
+        (B, T, ...).
     """
     sums = []
     for frame in u.unbind(dim=1):
@@ -85,36 +85,42 @@ def _for_relu(layer):
     return layer
 
 
-class HeatmapEncoder(nn.Module):
-    """CNN3: the heatmaps of one axis, landmarks as channels, to features at P positions.
+def _mixing(hidden, kernel):
+    """Mixes neighbouring positions of each landmark."""
+    return _for_relu(nn.Conv2d(hidden, hidden, (1, kernel), padding=(0, kernel // 2)))
 
-    (B, N, L) -> (B, hidden, P). Its output is not rectified, so that frames can add and take away.
+
+class HeatmapEncoder(nn.Module):
+    """CNN3: the heatmaps of one axis, stacked as a matrix, to features at P positions.
+
+    (B, N, L) -> (B, hidden, N, P), by the same weights for all landmarks. Its output is not
+    rectified, so that frames can add and take away.
     """
 
-    def __init__(self, *, landmarks, hidden, kernel, stride):
+    def __init__(self, *, hidden, kernel, stride):
         super().__init__()
-        self.compress = _for_relu(nn.Conv1d(landmarks, hidden, stride, stride))
-        self.mix = _for_relu(nn.Conv1d(hidden, hidden, kernel, padding=kernel // 2))
+        self.compress = _for_relu(nn.Conv2d(1, hidden, (1, stride), (1, stride)))
+        self.mix = _mixing(hidden, kernel)
 
     def forward(self, x):
-        return self.mix(self.compress(x).relu())
+        return self.mix(self.compress(x.unsqueeze(1)).relu())
 
 
 class RefinementDecoder(nn.Module):
     """CNN4: features with temporal patterns to refinements of the heatmaps of one axis.
 
-    (B, hidden, P) -> (B, N, L), zero until it is trained.
+    (B, hidden, N, P) -> (B, N, L), zero until it is trained; the same weights for all landmarks.
     """
 
-    def __init__(self, *, landmarks, hidden, kernel, stride):
+    def __init__(self, *, hidden, kernel, stride):
         super().__init__()
-        self.mix = _for_relu(nn.Conv1d(hidden, hidden, kernel, padding=kernel // 2))
-        self.deconvolve = nn.ConvTranspose1d(hidden, landmarks, stride, stride)
+        self.mix, self.mix_again = _mixing(hidden, kernel), _mixing(hidden, kernel)
+        self.deconvolve = nn.ConvTranspose2d(hidden, 1, (1, stride), (1, stride))
         nn.init.zeros_(self.deconvolve.weight)
         nn.init.zeros_(self.deconvolve.bias)
 
     def forward(self, x):
-        return self.deconvolve(self.mix(x).relu())
+        return self.deconvolve(self.mix_again(self.mix(x).relu()).relu()).squeeze(1)
 
 
 class Tracker1D(nn.Module):
@@ -133,22 +139,25 @@ class Tracker1D(nn.Module):
         positions: P, places along an axis that U and V tell apart; L is a multiple of it. None is
             the F/4 of the detector's own features.
 
-    State: (v_x, v_y), each (B, hidden, P). It is handed in and back and never written into; None
-    is no past, as zeros are.
+    State: (v_x, v_y), each (B, hidden, N, P). It is handed in and back and never written into;
+    None is no past, as zeros are.
 
-    Our choices, where the paper shows boxes only. CNN3 and CNN4 are two convolutions each, with
-    landmarks as channels; the outer ones have kernel = stride = M = L/P, as the detector's last
-    one has, so that they reach as far at every L. No norms: the height of a heatmap is the
-    detector's confidence, so an unsure frame should add less to V, and a norm on U would undo
-    that; one on V would undo lambda. As Eq. 13 has no normaliser either, V grows up to
-    1 / (1 - lambda) times U, and without bound for lambda = 1. The last layer of CNN4 starts at
-    zero: a fresh tracker equals its detector.
+    Our choices, where the paper shows boxes only. CNN3 and CNN4 are two and three convolutions
+    along an axis, whose weights all landmarks share: what a landmark's past says of its present
+    is the same for each, so that every landmark of a clip teaches them. (With landmarks as
+    channels they barely learnt.) The outer ones have kernel = stride = M = L/P, as the detector's
+    last one has, so that they reach as far at every L. E_t is added at its full weight (Eq. 8),
+    so a linear CNN4 could not average frames: on a still scene its gain would have to be zero. No
+    norms: the height of a heatmap is the detector's confidence, so an unsure frame should add
+    less to V, and a norm on U would undo that; one on V would undo lambda. As Eq. 13 has no
+    normaliser either, V grows up to 1 / (1 - lambda) times U, and without bound for lambda = 1.
+    The last layer of CNN4 starts at zero: a fresh tracker equals its detector.
 
     Raises:
         ValueError: lambda is outside [0, 1], the kernel is even, or P does not divide L.
     """
 
-    def __init__(self, detector, *, lam, hidden=64, kernel=3, positions=None):
+    def __init__(self, detector, *, lam, hidden=32, kernel=5, positions=None):
         super().__init__()
         if not 0 <= lam <= 1:
             raise ValueError(f"lambda is {lam}; it must be in [0, 1] (Eq. 13)")
@@ -157,7 +166,6 @@ class Tracker1D(nn.Module):
         self.lam, self.hidden = lam, hidden
         self.positions = detector.size // 4 if positions is None else positions
         shape = dict(
-            landmarks=detector.landmarks,
             hidden=hidden,
             kernel=kernel,
             stride=coarse_stride(detector.length, self.positions),
@@ -181,7 +189,7 @@ class Tracker1D(nn.Module):
             )
 
     def _require_state(self, state, faces):
-        wanted = (faces, self.hidden, self.positions)
+        wanted = (faces, self.hidden, self.detector.landmarks, self.positions)
         shapes = [tuple(v.shape) for v in state]
         if shapes != [wanted, wanted]:
             raise ValueError(f"the state is {shapes}; this tracker and batch need two of {wanted}")
@@ -242,6 +250,6 @@ class Tracker1D(nn.Module):
         return h_x, h_y
 
     def _refinements(self, e, encode, decode):
-        u = encode(e.flatten(0, 1)).unflatten(0, e.shape[:2])  # (B, T, hidden, P)
+        u = encode(e.flatten(0, 1)).unflatten(0, e.shape[:2])  # (B, T, hidden, N, P)
         v = accumulate(u, self.lam)
         return decode(v.flatten(0, 1)).unflatten(0, e.shape[:2])  # (B, T, N, L)

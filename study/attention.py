@@ -1,0 +1,160 @@
+"""Tidy tables of co-attention: NRMSE over its weight γ, each γ trained (Section 5.3, Fig. 3).
+
+Fractions become percent here. A row that has no number of ours says why in `reason`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from study import claims, paper, results, tables
+
+GROUP = "coattention"
+NONE = 0.0  # γ of no co-attention
+# A claim of the paper -> its subset, and where its tables print the NRMSE with co-attention.
+REPORTED = {
+    "gamma-300w-com": ("300W com", "table3"),
+    "gamma-300w-cha": ("300W cha", "table3"),
+    "gamma-300w-full": ("300W full", "table3"),
+    "gamma-aflw": ("AFLW", "table3"),
+    "gamma-300vw-s1": ("300VW S1", "table4"),
+    "gamma-300vw-s2": ("300VW S2", "table4"),
+    "gamma-300vw-s3": ("300VW S3", "table4"),
+    "gamma-tf": ("TF", "table5"),
+}
+
+
+# --- the profile's detectors over γ ------------------------------------------------------------
+
+
+def lines(profile):
+    """The profile's detectors over γ: γ -> `config.Run` (the first seed), γ rising.
+
+    Those of the group, and the flagship, which has the γ of all other detectors.
+    """
+    runs = [profile.run(f"{profile.flagship}-s0"), *profile.group(GROUP)]
+    found = {}
+    for run in sorted(runs, key=lambda run: run.seed):
+        found.setdefault(run.config.gamma, run)
+    return dict(sorted(found.items()))
+
+
+def trained(profile):
+    """All runs over γ, every seed of each."""
+    names = {run.name for run in lines(profile).values()}
+    return [run for run in profile.runs if run.name in names]
+
+
+def own(profile):
+    """γ of the profile's flagship, and so of every detector that is not about γ."""
+    return profile.run(f"{profile.flagship}-s0").config.gamma
+
+
+def chosen(found):
+    """The γ with the lowest validation NRMSE; None where that is 0 or the flagship's."""
+    scores = {
+        gamma: found.validation(run.name)[run.config.decoder]
+        for gamma, run in lines(found.profile).items()
+        if found.recorded(run.name)
+    }
+    best = min(scores, key=scores.get, default=NONE)
+    return None if best in (NONE, own(found.profile)) else best
+
+
+# --- the paper's numbers -----------------------------------------------------------------------
+
+
+def published():
+    """What the paper reports of co-attention.
+
+    It gives decreases from γ=0 to 0.4 (Section 5.3) and draws the values themselves (Fig. 3); its
+    tables print those with co-attention. What they imply for γ=0 is derived here.
+
+    Returns:
+        id (of the claim), subset, decrease_percent, nrmse_percent (with co-attention),
+        without_percent (γ=0, derived).
+    """
+    claimed = paper.claims().set_index("id")["paper_value"]
+    rows = []
+    for id, (subset, name) in REPORTED.items():
+        table = getattr(paper, name)()
+        row = table[(table["method"] == "Ours") & (table["subset"] == subset)]
+        value, decrease = float(row["nrmse_percent"].iloc[0]), float(claimed[id])
+        without = value / (1 - decrease / 100)
+        rows.append([id, subset, decrease, value, without])
+    columns = ["id", "subset", "decrease_percent", "nrmse_percent", "without_percent"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+# --- our curve ---------------------------------------------------------------------------------
+
+
+def curve(found):
+    """NRMSE over γ on every test subset, by argmax, and its decrease from γ=0.
+
+    Returns:
+        subset, gamma, name, size, length, validation_percent (mean over seeds), percent with
+        95 % interval ours_low, ours_high, decrease_percent from γ=0 with low, high (paired over
+        faces), seeds, faces, data, reason.
+    """
+    systems = lines(found.profile)
+    rows = [
+        _point(found, systems, gamma, subset) for subset in tables.SUBSETS for gamma in systems
+    ]
+    columns = ["subset", "gamma", "name", "size", "length", "validation_percent", "percent"]
+    columns += ["ours_low", "ours_high", "decrease_percent", "low", "high"]
+    return tables.tidy(rows, [*columns, "seeds", "faces", "data", "reason"])
+
+
+def _point(found, systems, gamma, named):
+    run, subset = systems[gamma], tables.SUBSETS[named]
+    row = {"subset": named, "gamma": gamma, "name": run.name}
+    row |= {"size": run.config.size, "length": run.config.length}
+    row["reason"] = tables.why_empty(found, run, subset)
+    if row["reason"]:
+        return row
+    row |= tables.mean_of(found, run, "argmax", subset)
+    row["validation_percent"] = 100 * found.validation(run.name)["argmax"]
+    if gamma != NONE:
+        gain = tables.compare(found, (systems.get(NONE), run), named, "argmax")
+        row |= {key: gain.get(key, np.nan) for key in ("decrease_percent", "low", "high")}
+    return row | {"data": results.describe(found.first(run.name))}
+
+
+# --- gains -------------------------------------------------------------------------------------
+
+
+def comparisons(found):
+    """From γ=0 to which γ: name -> the two runs, None for what the profile does not have."""
+    systems, best = lines(found.profile), chosen(found)
+    gamma = own(found.profile)
+    pairs = {f"γ 0 to {gamma:g}": gamma}
+    if best is not None:
+        pairs[f"γ 0 to {best:g} (best on validation)"] = best
+    return {name: (systems.get(NONE), systems[to]) for name, to in pairs.items()}
+
+
+def gains(found):
+    """Relative decreases of NRMSE by co-attention, paired over faces, against the paper's.
+
+    Returns:
+        the columns of `tables.gains`; subsets that the study has no images for say so.
+    """
+    printed = published().set_index("subset")["decrease_percent"]
+    rows = []
+    for name, systems in comparisons(found).items():
+        for decoder in ("argmax", tables.BEST):
+            for subset in printed.index:
+                own_claim = decoder == "argmax" and "best" not in name
+                at = {"comparison": name, "subset": subset, "decoder": decoder}
+                value = float(printed[subset]) if own_claim else None
+                rows.append(at | _gain(found, systems, subset, decoder, value))
+    return tables.tidy(rows, tables.GAIN)
+
+
+def _gain(found, systems, subset, decoder, printed):
+    if subset in tables.SUBSETS:
+        return tables.compare(found, systems, subset, decoder, printed)
+    row = {"verdict": "", "reason": claims.NOT_YET}
+    if printed is not None:
+        row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
+    return row
