@@ -77,7 +77,7 @@ def test_an_unknown_run_is_one_line(root, capsys):
 
 def test_an_unknown_group_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "tiny", "--group", "final")
-    assert line == "error: no group 'final'; there are resolution, search, video, tracker"
+    assert line == f"error: no group 'final'; there are {', '.join(config.GROUPS)}"
 
 
 def test_training_before_the_crops_are_made_is_one_line(root, capsys):

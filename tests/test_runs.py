@@ -321,7 +321,7 @@ def test_a_half_written_record_is_none(profile):
 
 
 def test_selected_runs_alone_are_looked_at(root):
-    changed = with_changes(one__gamma=0.7, two__gamma=0.9)
+    changed = with_changes(one__gamma=0.7, two__sigma=0.09)
     assert [run.id for run, _ in runs.missing(changed, [changed.run("two-s0")])] == ["two-s0"]
 
 
