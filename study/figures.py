@@ -22,8 +22,8 @@ from study import heatmaps, paper, paths
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8A8A8A"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
-COLOR = {"detector1d": BLUE, "detector2d": VERMILION}
-LABEL = {"detector1d": "1D", "detector2d": "2D"}
+COLOR = {"detector1d": BLUE, "detector2d": VERMILION, "simcc": GREEN, "coordinates": PURPLE}
+LABEL = {"detector1d": "1D", "detector2d": "2D", "simcc": "SimCC", "coordinates": "coordinates"}
 METHOD = {"detector1d": "detector-1d", "detector2d": "detector-2d"}
 WIDTH = 7.2  # inches; the page shows figures at about 1.3 times this
 DPI = 150
@@ -251,7 +251,7 @@ def resolution(decoders, cost=None, subset="common", axes=None):
     rows = decoders[(decoders["subset"] == subset) & decoders["percent"].notna()]
     named = {"common": "300W com", "challenging": "300W cha", "full": "300W full"}[subset]
     for ax, column in zip(axes[0], ("length_over_input", "length"), strict=True):
-        for model in COLOR:
+        for model in METHOD:
             _measured(ax, rows[rows["model"] == model], column, model)
             _published(ax, column, model, named)
         if cost is not None and not rows.empty:

@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from study import attention, figures, paper, paths, results, tables
+from study.models import MODELS
 
 
 @pytest.fixture
@@ -80,6 +81,20 @@ def test_resolution_draws_ours_and_the_papers_at_their_places(found):
     np.testing.assert_allclose(drawn.get_xdata(), [0.25, 1, 3])
     errors = found.by_seed("detector1d_L16", "argmax", "common")
     assert drawn.get_ydata()[0] == pytest.approx(100 * errors.mean())
+
+
+def test_every_detector_has_a_colour_and_a_label_and_those_of_table_1_a_row_there():
+    assert set(figures.COLOR) == set(figures.LABEL) == set(MODELS)
+    assert len(set(figures.COLOR.values())) == len(MODELS)
+    assert {method: model for model, method in figures.METHOD.items()} == tables.METHODS
+
+
+def test_rivals_are_no_lines_of_resolution(root):
+    profile = synthetic.profile(rivals=True)
+    synthetic.write_all(profile)
+    axes = figures.resolution(tables.decoders(results.load(profile)), cost())
+    legend = [text.get_text() for text in axes[0, 0].figure.legends[0].get_texts()]
+    assert not [text for text in legend if "SimCC" in text or "coordinates" in text]
 
 
 def test_resolution_draws_rounding_only_at_measured_lengths(found):

@@ -3,7 +3,7 @@ import inspect
 import pytest
 import torch
 
-from study.models import MODELS, Backbone, CoAttention, Detector1D, Detector2D
+from study.models import MODELS, Backbone, CoAttention, Coordinates, Detector1D, Detector2D, SimCC
 from study.models.coattention import affinity, fuse
 from study.models.detector import AxisEncoder, deconvolution_stride
 from study.models.hourglass import deepest
@@ -17,10 +17,14 @@ PARAMETERS = {
     "detector1d": (dict(length=768, gamma=0.4), 24_718_632),
     "detector2d, L/F 0.25": (dict(length=64), 24_185_540),
     "detector2d, L/F 0.5": (dict(length=128), 24_211_652),
+    "simcc": (dict(length=768), 24_580_292),
+    "coordinates": ({}, 24_455_432),
 }
 SMALL = {
     "detector1d": (dict(length=192, gamma=0.4), 731_640),
     "detector2d": (dict(length=32), 427_668),
+    "simcc": (dict(length=192), 500_244),
+    "coordinates": ({}, 671_448),
 }
 
 
@@ -42,8 +46,23 @@ def detector2d(length=32, seed=0, **changed):
     return Detector2D(**{**TINY, "length": length, **changed})
 
 
+def simcc(length=96, seed=0, **changed):
+    torch.manual_seed(seed)
+    return SimCC(**{**TINY, "length": length, **changed})
+
+
+def coordinates(seed=0, **changed):
+    torch.manual_seed(seed)
+    return Coordinates(**{**TINY, **changed})
+
+
 def every_tiny_model():
-    return {"detector1d": detector1d, "detector2d": detector2d}
+    return {
+        "detector1d": detector1d,
+        "detector2d": detector2d,
+        "simcc": simcc,
+        "coordinates": coordinates,
+    }
 
 
 def as_tuple(output):
@@ -124,6 +143,20 @@ def test_the_2d_detector_gives_square_maps(length):
     assert h.isfinite().all()
 
 
+@pytest.mark.parametrize("length", [1, 50, 192])
+def test_simcc_gives_a_pair_of_logits_at_any_length(length):
+    with torch.no_grad():
+        x, y = simcc(length).eval()(images())
+    assert x.shape == y.shape == (B, N, length)
+    assert x.isfinite().all() and y.isfinite().all()
+
+
+def test_coordinates_are_a_point_a_landmark():
+    with torch.no_grad():
+        points = coordinates().eval()(images())
+    assert points.shape == (B, N, 2) and points.isfinite().all()
+
+
 @pytest.mark.parametrize("size, length", [(96, 72), (128, 96)])
 def test_other_face_sizes_work(size, length):
     faces = torch.rand(2, 3, size, size)
@@ -131,8 +164,46 @@ def test_other_face_sizes_work(size, length):
         columns = 3 if size == 96 else 4
         h_x, _ = detector1d(length, size=size, columns=columns).eval()(faces)
         h = detector2d(length, size=size, columns=columns).eval()(faces)
-    assert h_x.shape == (2, N, length)
+        x, _ = simcc(length, size=size, columns=columns).eval()(faces)
+        points = coordinates(size=size, columns=columns).eval()(faces)
+    assert h_x.shape == x.shape == (2, N, length)
     assert h.shape == (2, N, length, length)
+    assert points.shape == (2, N, 2)
+
+
+@pytest.mark.parametrize("size, side", [(32, 8), (64, 16), (96, 12), (128, 16), (256, 16)])
+def test_simcc_flattens_a_quarter_of_the_size_or_what_halving_leaves_of_it(size, side):
+    with torch.device("meta"):
+        model = SimCC(**{**TINY, "size": size, "length": 48, "columns": 4 if size != 96 else 3})
+    assert model.classify_x.in_features == model.classify_y.in_features == side**2
+
+
+def test_simcc_shares_its_two_layers_among_landmarks():
+    model = simcc().eval()
+    torch.nn.init.normal_(model.classify_y.weight)
+    with torch.no_grad():
+        maps = model.head(model.backbone(images()))  # (B, N, 16, 16)
+        _, y = model(images())
+        one = model.classify_y(maps[1, 3].flatten())
+    torch.testing.assert_close(y[1, 3], one)
+
+
+def test_coordinates_are_the_mean_of_what_each_position_says():
+    model = coordinates().eval()
+    torch.nn.init.normal_(model.regress.weight)
+    with torch.no_grad():
+        features = model.head(model.backbone(images())).unflatten(-1, (12, 16))
+        weight = model.regress.weight.unflatten(-1, (12, 16))
+        said = torch.einsum("bcp,ocp->bpo", features, weight)  # (B, positions, 2 N)
+        points = model(images())
+    torch.testing.assert_close(points.flatten(1), said.mean(1), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["simcc", "coordinates"])
+def test_last_layers_keep_their_precision_under_autocast(name):
+    model = warmed(every_tiny_model()[name]())
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(part.dtype == torch.float32 for part in as_tuple(model(images())))
 
 
 @pytest.mark.parametrize("stacks, depth", [(1, 1), (2, 2), (1, 4)])
@@ -428,12 +499,15 @@ def test_a_backbone_is_as_deep_as_the_crop_allows_and_never_deeper_than_fan(size
 
 
 @pytest.mark.parametrize("size, extra", [(64, 4), (128, 5), (256, 6)])
-def test_the_2d_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
+def test_every_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
     one = detector1d(size, size=size)
     two = detector2d(size // 4, size=size)
+    rivals = simcc(size, size=size), coordinates(size=size)
 
     def count(*parts):
+        layers = [layer for part in parts for layer in part.modules()]
         kinds = (torch.nn.Conv1d, torch.nn.Conv2d)
-        return sum(isinstance(layer, kinds) for part in parts for layer in part.modules())
+        return sum(isinstance(x, kinds) and x.kernel_size != (1, 1) for x in layers)
 
     assert count(two.head) == count(one.cnn1_x, one.cnn2_x) == extra
+    assert [count(model.head) for model in rivals] == [extra, extra]

@@ -10,6 +10,12 @@ def conv(inputs, outputs, kernel, stride=1, bias=False):
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
 
 
+def in_full(layer, x):
+    """A layer's output in the precision of its weights, under autocast too: (B, ...)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))
+
+
 def norm_relu_conv(inputs, outputs, kernel=3):
     """Batch norm, ReLU, convolution: the pre-activation order of FAN's block."""
     return nn.Sequential(
