@@ -470,3 +470,42 @@ def shrink(png, width):
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=85)
     return out.getvalue()
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+def memory(table, ax=None):
+    """What a training step needs over L, and the card that it has to fit.
+
+    Args:
+        table: `memory.table`.
+    """
+    ax = _axes(ax, height=3.8)
+    looks = zip(table["system"].unique(), "sDo", (VERMILION, ORANGE, BLUE), strict=False)
+    for system, marker, color in looks:
+        rows = table[table["system"] == system].sort_values("length")
+        for column, style, face, what in (
+            ("peak_gib", "-", color, "peak"),
+            ("activations_gib", ":", "white", "saved activations"),
+        ):
+            options = dict(color=color, marker=marker, markerfacecolor=face)
+            label = f"{system}: {what}"
+            ax.plot(floats(rows["length"]), rows[column], style, label=label, **options)
+    card, one = table["card_gib"].iloc[0], table.iloc[0]
+    ax.axhline(card, color=BLACK, linestyle="--", linewidth=1.2)
+    ax.annotate(
+        f"the card: {card:g} GiB",
+        (1, card),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+    )
+    _log2(ax, sorted(table["length"].unique()))
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    ax.set(xlabel="L, bins across the face crop", ylabel="GiB of a training step")
+    ax.set_title(f"F={one['size']} px, batch {one['batch']}, {one['precision']}")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return ax

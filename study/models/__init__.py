@@ -2,6 +2,7 @@
 
 from study.models.coattention import CoAttention
 from study.models.detector import Detector1D, Detector2D
+from study.models.fan import FAN
 from study.models.hourglass import Backbone
 from study.models.recurrent import Tracker2D
 from study.models.tracker import Tracker1D
@@ -10,6 +11,7 @@ MODELS = {"detector1d": Detector1D, "detector2d": Detector2D}
 TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D}
 
 __all__ = [
+    "FAN",
     "MODELS",
     "TRACKERS",
     "Backbone",

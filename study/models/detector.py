@@ -39,7 +39,7 @@ def require_crop(images, size):
         raise ValueError(f"images are {height} x {width} px; this detector takes {size} x {size}")
 
 
-def _near_zero(layer):
+def near_zero(layer):
     """Starts an output layer near zero, the value of almost every heatmap bin."""
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
@@ -88,7 +88,7 @@ class AxisDecoder(nn.Module):
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
         )
-        self.deconvolve = _near_zero(nn.ConvTranspose1d(hidden, landmarks, stride, stride))
+        self.deconvolve = near_zero(nn.ConvTranspose1d(hidden, landmarks, stride, stride))
 
     def forward(self, x):
         merged = self.merge(x).squeeze(-1)  # (B, hidden, positions)
@@ -191,7 +191,7 @@ class Detector2D(nn.Module):
             *(_conv_norm_relu(count, width) for count in inputs),
             _conv_norm_relu(width, hidden),
             _conv_norm_relu(hidden, hidden),
-            _near_zero(nn.ConvTranspose2d(hidden, landmarks, stride, stride)),
+            near_zero(nn.ConvTranspose2d(hidden, landmarks, stride, stride)),
         )
 
     def forward(self, images):
