@@ -481,17 +481,15 @@ def memory(table, ax=None):
     Args:
         table: `memory.table`.
     """
-    ax = _axes(ax, height=3.8)
+    ax = _axes(ax, height=4.2)
     looks = zip(table["system"].unique(), "sDo", (VERMILION, ORANGE, BLUE), strict=False)
     for system, marker, color in looks:
-        rows = table[table["system"] == system].sort_values("length")
-        for column, style, face, what in (
-            ("peak_gib", "-", color, "peak"),
-            ("activations_gib", ":", "white", "saved activations"),
-        ):
-            options = dict(color=color, marker=marker, markerfacecolor=face)
-            label = f"{system}: {what}"
-            ax.plot(floats(rows["length"]), rows[column], style, label=label, **options)
+        rows, options = table[table["system"] == system], dict(color=color, marker=marker)
+        places = floats(rows["length"])
+        ax.plot(places, rows["peak_gib"], label=system, **options)
+        ax.plot(places, rows["activations_gib"], ":", markerfacecolor="white", **options)
+    for style, label in (("-", "peak of the step"), (":", "saved activations alone")):
+        ax.plot([], [], style, color=BLACK, label=label)
     card, one = table["card_gib"].iloc[0], table.iloc[0]
     ax.axhline(card, color=BLACK, linestyle="--", linewidth=1.2)
     ax.annotate(
@@ -507,5 +505,5 @@ def memory(table, ax=None):
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     ax.set(xlabel="L, bins across the face crop", ylabel="GiB of a training step")
     ax.set_title(f"F={one['size']} px, batch {one['batch']}, {one['precision']}")
-    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return ax

@@ -11,10 +11,11 @@ and no numbers, and here answer as tensors on a CPU would. Counted, in bytes (Gi
                        storage once; weights and buffers not, nor copies that are not kept
     peak               the most that is alive at once, at any operation of the step
 
-The peak is not the sum of the others. Gradients of weights are from the step before until the
-backward pass begins, and grow again while activations go; and more is alive than autograd needs.
-Where heatmaps are large the peak is at the loss: the network's output, the copy of it that the
-loss reads, the targets, and the squares, twice. Else it is where the backward pass begins.
+The peak is not the sum of the others. Gradients of weights are there from the step before until
+the backward pass begins, and grow again while activations go; and more is alive than autograd
+keeps. Large 2D heatmaps put the peak at the loss: the network's output, the copy of it that the
+loss reads, the targets, and the squares, twice. Large features put it early in the backward pass,
+where gradients of activations are alive as well, and co-attention to where it makes its weights.
 
 Not counted: the context of a GPU (about half a GiB), the workspaces of its convolutions, and what
 its allocator rounds up and leaves in gaps. So what does not fit here fits nowhere, and what fits

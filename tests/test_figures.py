@@ -181,3 +181,23 @@ def test_colours_are_distinct_and_written_as_hex():
     assert len(set(figures.SERIES)) == len(figures.SERIES)
     assert all(re.fullmatch("#[0-9A-F]{6}", color) for color in figures.SERIES)
     assert isinstance(cost(), pd.DataFrame)
+
+
+def test_memory_is_drawn_over_l_with_the_card_as_a_labelled_line():
+    rows = [
+        {"system": system, "length": length, "peak_gib": length / 8, "activations_gib": length / 9}
+        for system, lengths in (("2D", (64, 128)), ("1D", (64, 128, 768)))
+        for length in lengths
+    ]
+    shared = dict(card_gib=24, size=256, batch=10, precision="float32")
+    ax = figures.memory(pd.DataFrame(rows).assign(**shared))
+    assert [text.get_text() for text in ax.texts] == ["the card: 24 GiB"]
+    assert any(set(line.get_ydata()) == {24} for line in ax.get_lines())
+    for system, lengths in (("2D", [64, 128]), ("1D", [64, 128, 768])):
+        (line,) = lines(ax, system)
+        assert line.get_xdata().tolist() == lengths
+        assert line.get_ydata().tolist() == [length / 8 for length in lengths]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["2D", "1D", "peak of the step", "saved activations alone"]
+    colors = {to_hex(line.get_color()) for line in lines(ax, "2D") + lines(ax, "1D")}
+    assert len(colors) == 2
