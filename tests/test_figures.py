@@ -224,3 +224,23 @@ def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
     over, by_set = figures.coattention(empty, attention.published())[0]
     assert not over.containers and not by_set.containers
     assert len(by_set.get_lines()[0].get_xdata()) == 8
+
+
+def test_memory_is_drawn_over_l_with_the_card_as_a_labelled_line():
+    rows = [
+        {"system": system, "length": length, "peak_gib": length / 8, "activations_gib": length / 9}
+        for system, lengths in (("2D", (64, 128)), ("1D", (64, 128, 768)))
+        for length in lengths
+    ]
+    shared = dict(card_gib=24, size=256, batch=10, precision="float32")
+    ax = figures.memory(pd.DataFrame(rows).assign(**shared))
+    assert [text.get_text() for text in ax.texts] == ["the card: 24 GiB"]
+    assert any(set(line.get_ydata()) == {24} for line in ax.get_lines())
+    for system, lengths in (("2D", [64, 128]), ("1D", [64, 128, 768])):
+        (line,) = lines(ax, system)
+        assert line.get_xdata().tolist() == lengths
+        assert line.get_ydata().tolist() == [length / 8 for length in lengths]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["2D", "1D", "peak of the step", "saved activations alone"]
+    colors = {to_hex(line.get_color()) for line in lines(ax, "2D") + lines(ax, "1D")}
+    assert len(colors) == 2

@@ -3,7 +3,16 @@ import inspect
 import pytest
 import torch
 
-from study.models import MODELS, Backbone, CoAttention, Coordinates, Detector1D, Detector2D, SimCC
+from study.models import (
+    FAN,
+    MODELS,
+    Backbone,
+    CoAttention,
+    Coordinates,
+    Detector1D,
+    Detector2D,
+    SimCC,
+)
 from study.models.coattention import affinity, fuse
 from study.models.detector import AxisEncoder, deconvolution_stride
 from study.models.hourglass import deepest
@@ -102,6 +111,13 @@ def test_parameters_of_the_backbone_are_pinned(stacks, expected):
         assert count(Backbone(channels=256, stacks=stacks, depth=4)) == expected
 
 
+@pytest.mark.parametrize("length", [64, 128, 256])
+def test_fan_has_the_same_parameters_at_every_length(length):
+    with torch.device("meta"):
+        model = FAN(**PAPER, length=length)
+    assert count(model) == 23_696_512 + 256 * 68 + 68  # the backbone and a 1x1 convolution
+
+
 def test_no_model_is_missing_from_these_tables():
     assert {name.split(",")[0] for name in PARAMETERS} == set(MODELS)
     assert set(SMALL) == set(every_tiny_model()) == set(MODELS)
@@ -119,7 +135,7 @@ def test_gamma_and_length_of_the_study_change_no_parameter_but_the_deconvolution
 
 
 def test_constructors_take_keywords_only():
-    for model in (*MODELS.values(), Backbone):
+    for model in (*MODELS.values(), Backbone, FAN):
         kinds = [p.kind for p in inspect.signature(model).parameters.values()]
         assert set(kinds) == {inspect.Parameter.KEYWORD_ONLY}
 
@@ -211,6 +227,40 @@ def test_the_backbone_gives_a_quarter_of_the_size(stacks, depth):
     backbone = Backbone(channels=8, stacks=stacks, depth=depth).eval()
     with torch.no_grad():
         assert backbone(images()).shape == (B, 8, 16, 16)
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4])
+def test_the_stem_shrinks_by_its_stride_and_its_pooling(shrink):
+    backbone = Backbone(channels=8, stacks=1, depth=2, shrink=shrink).eval()
+    with torch.no_grad():
+        assert backbone(images()).shape == (B, 8, 64 // shrink, 64 // shrink)
+
+
+def test_a_stem_that_shrinks_less_has_the_same_weights():
+    states = []
+    for shrink in (1, 2, 4):
+        torch.manual_seed(0)
+        states.append(Backbone(channels=8, stacks=1, depth=2, shrink=shrink).state_dict())
+    for state in states[1:]:
+        assert state.keys() == states[0].keys()
+        assert all(torch.equal(state[name], value) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("length", [16, 32, 64])
+def test_the_hourglasses_of_fan_run_at_its_heatmaps_size(length):
+    model = FAN(landmarks=N, size=64, length=length, channels=8, stacks=1, depth=2).eval()
+    seen = []
+    model.backbone.stacks[0].register_forward_hook(lambda *passed: seen.append(passed[2].shape))
+    with torch.no_grad():
+        h = model(images())
+    assert h.shape == (B, N, length, length) and h.isfinite().all()
+    assert seen == [(B, 8, length, length)]
+
+
+def test_gradients_reach_every_parameter_of_fan():
+    model = FAN(landmarks=N, size=64, length=32, channels=8, stacks=2, depth=2).train()
+    model(images()).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 
 def test_axis_encoder_keeps_its_positions_and_compresses_the_rest():
@@ -473,6 +523,17 @@ def test_a_length_that_is_no_multiple_of_a_quarter_of_the_size_is_refused(length
         detector1d(length)
 
 
+@pytest.mark.parametrize("length", [48, 96, 8, 0])
+def test_a_length_that_no_stem_gives_is_refused(length):
+    with pytest.raises(ValueError, match=rf"length {length} is not F, F/2 or F/4 \(F = 64\)"):
+        FAN(landmarks=N, size=64, length=length, channels=8, stacks=1)
+
+
+def test_a_stem_that_shrinks_by_3_is_refused():
+    with pytest.raises(ValueError, match="shrink is 3"):
+        Backbone(channels=8, stacks=1, depth=2, shrink=3)
+
+
 @pytest.mark.parametrize("columns", [0, 3, 5, 16])
 def test_columns_that_halving_does_not_reach_are_refused(columns):
     with pytest.raises(ValueError, match=f"cannot halve 16 positions to {columns} columns"):
@@ -491,6 +552,12 @@ def test_images_that_the_backbone_cannot_halve_are_refused(shape):
 def test_images_of_another_size_than_the_model_s_are_refused(name):
     with pytest.raises(ValueError, match="128 x 128 px.*64"):
         every_tiny_model()[name]()(torch.zeros(2, 3, 128, 128))
+
+
+def test_fan_refuses_images_of_another_size():
+    model = FAN(landmarks=N, size=64, length=32, channels=8, stacks=1, depth=2)
+    with pytest.raises(ValueError, match="128 x 128 px.*64"):
+        model(torch.zeros(2, 3, 128, 128))
 
 
 @pytest.mark.parametrize("size, depth", [(256, 4), (64, 4), (128, 4), (96, 3), (32, 3), (16, 2)])

@@ -3,6 +3,7 @@
 from study.models.coattention import CoAttention
 from study.models.coordinates import Coordinates
 from study.models.detector import Detector1D, Detector2D
+from study.models.fan import FAN
 from study.models.hourglass import Backbone
 from study.models.recurrent import Tracker2D
 from study.models.simcc import SimCC
@@ -17,6 +18,7 @@ MODELS = {
 TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D}
 
 __all__ = [
+    "FAN",
     "MODELS",
     "TRACKERS",
     "Backbone",
