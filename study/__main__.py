@@ -116,6 +116,20 @@ def bench(args):
     print(timing.train(_profile(args), args.seconds))
 
 
+def plan(args):
+    """Prints what a profile's trainings need: memory, disk and GPU-hours; trains nothing."""
+    from study import config
+    from study import plan as planning
+
+    named = (args.named or args.profile or "demo").removeprefix("PROFILE=")
+    if args.named and args.profile and named != args.profile:
+        raise config.ConfigError(f"two profiles: {named} and {args.profile}")
+    tflops = planning.TFLOPS if args.tflops is None else args.tflops
+    if not tflops > 0:
+        raise config.ConfigError(f"tflops is {tflops:g}; it must be positive")
+    print(planning.Plan(config.load(named), tflops))
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -155,6 +169,11 @@ def _parser():
     sub = with_profile(add("bench", bench))
     sub.add_argument("what", choices=["train"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    sub = add("plan", plan)
+    sub.add_argument("named", nargs="?", metavar="PROFILE", help="paper, or PROFILE=paper")
+    sub.add_argument("--profile", help="demo (default), cpu, paper or tiny")
+    rate = "that a GPU is assumed to sustain; the default is printed with the GPU-hours"
+    sub.add_argument("--tflops", type=float, help=rate)
     return parser
 
 

@@ -14,21 +14,27 @@ import yaml
 from study import paths
 from study.datasets import READERS
 from study.datasets.augment import Augmentation
-from study.heatmaps import DECODERS
 from study.models import MODELS, TRACKERS
 from study.models.detector import deconvolution_stride, halvings
 from study.models.hourglass import require_size
+from study.models.objectives import DIRECT, OBJECTIVES
 
 PROFILES = ("demo", "cpu", "paper", "tiny")
 CHOICES = {
-    "decoder": tuple(DECODERS),
     "schedule": ("one-cycle", "steps", "constant"),
     "precision": ("float32", "bfloat16"),
 }
 POSITIVE = (
-    *("size", "length", "channels", "stacks", "depth", "width", "columns", "hidden"),
+    *("size", "channels", "stacks", "depth", "width", "columns", "hidden"),
     *("sigma", "epochs", "batch", "rate"),
 )
+RIVALS = ("simcc", "coordinates")  # detectors that are no row of the paper's Table 1
+CLASSES = 3  # k of SimCC, classes a px: as many bins as the paper's highest resolution has
+# Keys that not every model can use, and those that can: to give them to another is a mistake.
+USED_BY = {
+    "gamma": ("detector1d",),
+    **dict.fromkeys(("length", "sigma", "decoder"), ("detector1d", "detector2d", "simcc")),
+}
 
 
 class ConfigError(ValueError):
@@ -59,11 +65,15 @@ class TrainingConfig:
 
     Attributes:
         model: a key of `study.models.MODELS`.
-        size: F, px. length: L, bins. gamma: weight of co-attention (1D only).
+        size: F, px. length: L, bins; 0 of coordinates, which have none. gamma: weight of
+            co-attention (1D only).
         channels, stacks, depth: of the backbone. width, columns, hidden: of the head.
         sigma: standard deviation of the targets as a share of the crop's side, so the same
             width in px at every L; never less than one bin, which would starve the target.
         decoder: turns heatmaps into the points that are scored; others are recorded beside.
+            "direct" of coordinates, which are points.
+        loss: one of the model's in `study.models.objectives`: "squares" of heatmaps, "kl" of
+            SimCC, "wing" or "l2" of coordinates.
         epochs, batch: passes over the training faces, and faces a step.
         schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
             "steps" (a tenth at 1/2 and again at 5/6 of the epochs) or "constant".
@@ -87,6 +97,7 @@ class TrainingConfig:
     hidden: int = 128
     sigma: float = 0.035
     decoder: str = "argmax"
+    loss: str = "squares"
     epochs: int = 30
     batch: int = 16
     schedule: str = "one-cycle"
@@ -99,6 +110,9 @@ class TrainingConfig:
 
     def __post_init__(self):
         _require_choices(self, {"model": tuple(MODELS), **CHOICES})
+        objective = OBJECTIVES[self.model]
+        own = {"decoder": objective.decoders, "loss": tuple(objective.losses)}
+        _require_choices(self, own)
         _require_positive(self, POSITIVE)
         _require_shares(self, ("average", "warmup", "sigma"))
         if self.batch < 2:
@@ -109,12 +123,15 @@ class TrainingConfig:
 
     def _require_shapes(self):
         """Sizes that no model can have fail here, not when the training starts."""
+        if (self.length > 0) != (self.model != "coordinates"):
+            raise ConfigError(f"length is {self.length}; it must be positive, and 0 of coordinates")
         if self.channels % 4 or max(self.channels // 2, 32) % 4:
             raise ConfigError(f"channels is {self.channels}; FAN's block splits it in quarters, "
                               "and its half in quarters too")
         try:
             require_size(self.size, self.size, self.depth)
-            deconvolution_stride(self.size, self.length)
+            if self.model not in RIVALS:
+                deconvolution_stride(self.size, self.length)
             halvings(self.size // 4, self.columns)
         except ValueError as error:
             raise ConfigError(str(error)) from None
@@ -328,10 +345,11 @@ class Run:
     """One training: a configuration and a seed, under a name.
 
     `group` says what it serves: "resolution" runs fill Table 1 and are scored on the test set
-    once, as "coattention" runs are, which differ in γ. "search" runs are candidates, and see the
-    validation split alone, as "video" runs do: detectors trained on frames of videos too, which
-    stand inside trackers. "tracker" runs are trackers, scored on the test videos beside the
-    detector inside, whose run's name is `detector` ("" for detectors).
+    once, as "coattention" runs are, which differ in γ, and "rival" runs, detectors of other kinds.
+    "search" runs are candidates, and see the validation split alone, as "video" runs do:
+    detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
+    trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
+    ("" for detectors).
     """
 
     name: str
@@ -387,8 +405,8 @@ class Profile:
         return tuple(run for run in self.runs if run.group == name)
 
 
-GROUPS = ("resolution", "coattention", "search", "video", "tracker")
-TESTED = ("resolution", "coattention", "tracker")  # groups that are scored on test data
+GROUPS = ("resolution", "coattention", "rival", "search", "video", "tracker")
+TESTED = ("resolution", "coattention", "rival", "tracker")  # groups scored on test data
 ON_VIDEO = ("video", "tracker")
 VIDEOS = ("300VW", "TF")
 RUN_KEYS = {"group", "seeds"}
@@ -507,12 +525,34 @@ def _runs(raw, size, where):
             config = fill(TrackerConfig, _merge(shared, own, {"detector": inside[0].config}), here)
         else:
             inside = []
-            merged = _merge({"size": size}, _section(raw, "training", where), shared, own)
-            config = fill(TrainingConfig, merged, here)
+            _require_used({**shared, **own}, here)
+            common = {"size": size, **_section(raw, "training", where)}
+            given = _of_model(own.get("model"), {**common, **shared, **own}["size"])
+            config = fill(TrainingConfig, _merge(common, given, shared, own), here)
         found[name] = _seeded(str(name), values, config, inside, here)
     # All first seeds, then all second ones: an interrupted profile has every row once.
     listed = [run for name in sections for run in found[name]]
     return tuple(sorted(listed, key=lambda run: (run.group != "search", run.seed)))
+
+
+def _of_model(model, size):
+    """What a rival has in place of the values that heatmaps share: a mapping of keys."""
+    if model == "simcc":
+        return {"length": CLASSES * size, "loss": "kl"}
+    if model == "coordinates":
+        return {"length": 0, "decoder": DIRECT, "loss": "wing"}
+    return {}
+
+
+def _require_used(values, where):
+    """Keys that the model of a run cannot use fail by name."""
+    model = values.get("model")
+    unused = [key for key in values if model in MODELS and model not in USED_BY.get(key, MODELS)]
+    if unused:
+        known = ", ".join(USED_BY[unused[0]])
+        raise ConfigError(
+            f"{where}: no such key of {model}: {', '.join(unused)}. With {unused[0]}: {known}"
+        )
 
 
 def _is_tracker(values):
@@ -528,12 +568,22 @@ def _inside(found, name, where):
     return found[name]
 
 
+def _groups_of(config):
+    """The groups that a run of a configuration can be in, its own if it names none first."""
+    if isinstance(config, TrackerConfig):
+        return ("tracker",)
+    if config.model in RIVALS:
+        return ("rival", "search")
+    return ("resolution", "coattention", "search", "video")
+
+
 def _seeded(name, values, config, inside, where):
     """The runs of a name, one a seed."""
-    group = values.get("group", "tracker" if inside else "resolution")
+    fitting = _groups_of(config)
+    group = values.get("group", fitting[0])
     if group not in GROUPS:
         raise ConfigError(f"{where}: group {group!r}: there are {', '.join(GROUPS)}")
-    if (group == "tracker") != bool(inside):
+    if group not in fitting:
         raise ConfigError(f"{where}: group {group!r} does not fit a {config.model}")
     seeds = _seeds(values, where)
     trained = {run.seed for run in inside}

@@ -22,8 +22,8 @@ from study import heatmaps, paper, paths
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8A8A8A"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
-COLOR = {"detector1d": BLUE, "detector2d": VERMILION}
-LABEL = {"detector1d": "1D", "detector2d": "2D"}
+COLOR = {"detector1d": BLUE, "detector2d": VERMILION, "simcc": GREEN, "coordinates": PURPLE}
+LABEL = {"detector1d": "1D", "detector2d": "2D", "simcc": "SimCC", "coordinates": "coordinates"}
 METHOD = {"detector1d": "detector-1d", "detector2d": "detector-2d"}
 WIDTH = 7.2  # inches; the page shows figures at about 1.3 times this
 DPI = 150
@@ -251,7 +251,7 @@ def resolution(decoders, cost=None, subset="common", axes=None):
     rows = decoders[(decoders["subset"] == subset) & decoders["percent"].notna()]
     named = {"common": "300W com", "challenging": "300W cha", "full": "300W full"}[subset]
     for ax, column in zip(axes[0], ("length_over_input", "length"), strict=True):
-        for model in COLOR:
+        for model in METHOD:
             _measured(ax, rows[rows["model"] == model], column, model)
             _published(ax, column, model, named)
         if cost is not None and not rows.empty:
@@ -527,3 +527,40 @@ def _at_gamma(ax, rows, names, gamma):
     ends = np.maximum([middle - low, high - middle], 0)
     options = dict(fmt="o", color=BLUE, capsize=2, elinewidth=1, label="ours")
     ax.errorbar(middle, at, xerr=ends, **options)
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+def memory(table, ax=None):
+    """What a training step needs over L, and the card that it has to fit.
+
+    Args:
+        table: `memory.table`.
+    """
+    ax = _axes(ax, height=4.2)
+    looks = zip(table["system"].unique(), "sDo", (VERMILION, ORANGE, BLUE), strict=False)
+    for system, marker, color in looks:
+        rows, options = table[table["system"] == system], dict(color=color, marker=marker)
+        places = floats(rows["length"])
+        ax.plot(places, rows["peak_gib"], label=system, **options)
+        ax.plot(places, rows["activations_gib"], ":", markerfacecolor="white", **options)
+    for style, label in (("-", "peak of the step"), (":", "saved activations alone")):
+        ax.plot([], [], style, color=BLACK, label=label)
+    card, one = table["card_gib"].iloc[0], table.iloc[0]
+    ax.axhline(card, color=BLACK, linestyle="--", linewidth=1.2)
+    ax.annotate(
+        f"the card: {card:g} GiB",
+        (1, card),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+    )
+    _log2(ax, sorted(table["length"].unique()))
+    ax.set_yscale("log", base=2)
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
+    ax.set(xlabel="L, bins across the face crop", ylabel="GiB of a training step")
+    ax.set_title(f"F={one['size']} px, batch {one['batch']}, {one['precision']}")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
+    return ax

@@ -53,11 +53,24 @@ def to_pixels(bins, size, length):
     return (bins + 0.5) * (size / length) - 0.5
 
 
-def _gaussian(center, length, sigma):
+def _exponent(center, length, sigma):
     bins = torch.arange(length, dtype=center.dtype, device=center.device)
-    exponent = -((bins - center[..., None]) ** 2) / (2 * sigma**2)  # (..., L)
-    # Below the smallest normal number exp() is ten times slower, and as good as zero.
-    return exponent.clamp(min=math.log(torch.finfo(center.dtype).tiny)).exp()
+    return -((bins - center[..., None]) ** 2) / (2 * sigma**2)  # (..., L)
+
+
+def _lowest(dtype):
+    """Below the smallest normal number exp() is ten times slower, and as good as zero."""
+    return math.log(torch.finfo(dtype).tiny)
+
+
+def _gaussian(center, length, sigma):
+    return _exponent(center, length, sigma).clamp(min=_lowest(center.dtype)).exp()
+
+
+def _distribution(center, length, sigma):
+    exponent = _exponent(center, length, sigma)
+    below = exponent - exponent.amax(dim=-1, keepdim=True)
+    return below.clamp(min=_lowest(center.dtype)).softmax(dim=-1)
 
 
 def marginal_targets(points, size, length, sigma):
@@ -91,6 +104,27 @@ def joint_targets(points, size, length, sigma):
     return h_y[..., :, None] * h_x[..., None, :]
 
 
+def distribution_targets(points, size, length, sigma):
+    """Target distributions over the bins of x and of y, SimCC's soft labels of its classes.
+
+    exp(-(i - c)^2 / (2 sigma^2)) over its sum, i a bin and c the landmark in bins: the Gaussian
+    of Li et al. 2022 ("SimCC", ECCV, Section 3), whose released code takes c = k p for L = k F.
+
+    Args:
+        points, size, length, sigma: as in `marginal_targets`.
+
+    Returns:
+        p_x, p_y: each (..., N, L), each row positive with sum 1.
+
+    Differs from SimCC: c follows this study's bins, whose centres mirror; and the sum is 1 at the
+    border of the crop too, where SimCC's 1 / (sigma sqrt(2 pi)) leaves less. Of a landmark
+    outside the crop, the Gaussian's tail inside becomes the distribution.
+    """
+    center = to_bins(points, size, length)
+    p_x, p_y = (_distribution(c, length, sigma) for c in center.unbind(dim=-1))
+    return p_x, p_y
+
+
 # --- decoders along one axis: heatmaps (..., L) -> position in bins (...,) ---------------------
 
 
@@ -112,7 +146,11 @@ def _argmax(h, sigma):
 
 
 def _quarter(h, sigma):
-    """A quarter of a bin from the peak towards its larger neighbour; borders stay."""
+    """A quarter of a bin from the peak towards its larger neighbour; borders stay.
+
+    Differs from FAN's code in 2D: each axis by itself, where FAN leaves both of them alone when
+    the peak is at the border of one.
+    """
     peak, below, _, above, inside = _neighbours(h)
     return peak + 0.25 * torch.sign(above - below) * inside
 
@@ -120,8 +158,11 @@ def _quarter(h, sigma):
 def _fractional(h, sigma):
     """FHR's fraction: two samples of a Gaussian of known width give its centre exactly.
 
-    With the next bin: x = x0 + 1/2 + s^2 ln(h(x0 + 1) / h(x0)); the last bin takes the one before.
-    Where `sigma` is None, s^2 comes from the curvature of ln h at the peak.
+    With the next bin: x = x0 + 1/2 + s^2 ln(h(x0 + 1) / h(x0)); the last bin takes the one before,
+    x = x0 - 1/2 - s^2 ln(h(x0 - 1) / h(x0)) (Tai et al. 2019, AAAI, "FHR"). Where `sigma` is None,
+    s^2 comes from the curvature of ln h at the peak.
+
+    Differs from FHR: at most one bin from the peak, since noise makes the ratio arbitrary.
     """
     peak, below, top, above, inside = _neighbours(h.clamp(min=TINY).log())
     if sigma is None:
@@ -149,8 +190,13 @@ def _smooth(h, sigma):
 def _taylor(h, sigma):
     """DARK's step along one axis: x = m - dx / dxx of ln h, from the peak m of the blurred map.
 
-    Blurred with the target's own sigma where one is given, as DARK does; nearer than three sigma
-    to the border the blur draws it there, by up to a sigma. At most one bin from that peak.
+    Blurred with the target's own sigma where one is given, as DARK does (Zhang et al. 2020, CVPR);
+    nearer than three sigma to the border the blur draws it there, by up to a sigma. At most one
+    bin from that peak.
+
+    Differs from DARK's code: m is the blurred map's peak and not the plain one's, and dxx is
+    taken over one bin either side and not two, so that only the outermost bins are left alone.
+    Of a Gaussian, all of these give the same.
     """
     logs = _smooth(h.clamp(min=0), sigma).clamp(min=TINY).log()
     peak, below, top, above, inside = _neighbours(logs)

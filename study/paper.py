@@ -55,6 +55,12 @@ def claims():
     return table.assign(claim=texts)
 
 
+def card():
+    """GiB of the card that Table 1's 2D systems did not fit at L = F."""
+    table = claims()
+    return int(table.loc[table["id"] == "memory-2d", "paper_value"].item())
+
+
 def nrmse(method, length, subset):
     """One number of Table 1 in percent; NaN where the paper ran out of memory.
 

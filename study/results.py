@@ -77,7 +77,7 @@ class Results:
         """Errors of one run on a test subset, faces in the order of their ids: (B,) fractions.
 
         Args:
-            id: of a recorded run of the group "resolution".
+            id: of a recorded run on stills that was tested.
             decoder: a recorded decoder.
             subset: "common", "challenging" or "full".
             measure: "nrmse", "rms" (root of the mean square) or "pupil" (over the distance of the

@@ -12,6 +12,12 @@ import torch
 from study import claims, config, datasets, heatmaps, metrics, paper, paths, results
 
 METHODS = {"detector-1d": "detector1d", "detector-2d": "detector2d"}  # Table 1's name -> model
+# What the systems that are no row of Table 1 are called for readers, by model and loss.
+RIVALS = {
+    ("simcc", "kl"): "SimCC, KL on 1D classes",
+    ("coordinates", "wing"): "coordinates, wing loss",
+    ("coordinates", "l2"): "coordinates, L2 loss",
+}
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
 ABSENT = "images not available"
 TOLERANCE = 1e-9  # L/F are compared as floats
@@ -71,12 +77,25 @@ def ratio(config):
     return config.length / config.size
 
 
-def lines(profile):
-    """The profile's measured systems: one `config.Run` (the first seed) a name, in its order."""
+def lines(profile, group="resolution"):
+    """A group's measured systems: one `config.Run` (the first seed) a name, in its order."""
     first = {}
-    for run in profile.group("resolution"):
+    for run in profile.group(group):
         first.setdefault(run.name, run)
     return list(first.values())
+
+
+def bins(config):
+    """L of a configuration, or None where there are no heatmaps."""
+    return config.length or None
+
+
+def named(config):
+    """What a detector is called for readers, such as "1D, L/F=3"."""
+    kinds = {"detector1d": "1D", "detector2d": "2D"}
+    if config.model in kinds:
+        return f"{kinds[config.model]}, L/F={ratio(config):g}"
+    return RIVALS[config.model, config.loss]
 
 
 def find(profile, model, *, over_input=None, length=None):
@@ -218,6 +237,47 @@ def _decoded(found, run, decoder, subset):
     return row | {"data": results.describe(found.first(run.name))}
 
 
+def side_by_side(found):
+    """The detectors of the group "resolution" and their rivals side by side.
+
+    Each by its own decoder, and by the one that is best on validation faces where that is another.
+
+    Returns:
+        system (for readers), name, model, size (F), length (L), parameters, decoder, chosen
+        ("own" or "best on validation"), validation_percent (mean over seeds), subset, percent with
+        95 % interval low, high, seeds, faces, data, reason.
+    """
+    subsets = [subset for subset in results.PARTS if found.faces(subset)] or ["common"]
+    rows = []
+    for run in (*lines(found.profile), *lines(found.profile, "rival")):
+        rows += [_system(found, run, *by, subset) for by in _ways(found, run) for subset in subsets]
+    columns = ["system", "name", "model", "size", "length", "parameters", "decoder", "chosen"]
+    columns += ["validation_percent", "subset", "percent", "low", "high"]
+    return tidy(rows, [*columns, "seeds", "faces", "data", "reason"])
+
+
+def _ways(found, run):
+    """The decoders that a system is shown by: (name, why) pairs."""
+    own = run.config.decoder
+    best = best_decoder(found, run) if found.recorded(run.name) else own
+    return [(own, "own"), *([(best, BEST)] if best != own else [])]
+
+
+def _system(found, run, decoder, chosen, subset):
+    settings = run.config
+    row = {"system": named(settings), "name": run.name, "model": settings.model}
+    row |= {"size": settings.size, "length": bins(settings), "decoder": decoder, "chosen": chosen}
+    row |= {"subset": subset, "reason": why_empty(found, run, subset)}
+    if row["reason"]:
+        return row
+    errors, first = found.by_seed(run.name, decoder, subset), found.first(run.name)
+    mean, low, high = percent(metrics.bootstrap_mean(errors))
+    row |= {"percent": mean, "low": low, "high": high, "parameters": first["parameters"]}
+    row |= {"validation_percent": 100 * found.validation(run.name)[decoder]}
+    row |= {"seeds": errors.shape[0], "faces": errors.shape[1]}
+    return row | {"data": results.describe(first)}
+
+
 def best_decoder(found, run):
     """The decoder with the lowest validation NRMSE of a system, chosen without the test set."""
     scores = found.validation(run.name)
@@ -351,7 +411,7 @@ def _candidate(found, run, others):
     row = {
         "name": run.name,
         "model": settings.model,
-        "length": settings.length,
+        "length": bins(settings),
         "epochs": settings.epochs,
         "varied": _varied(settings, [other.config for other in others]),
         "chosen": "yes" if _is_chosen(settings, found.profile) else "no",
@@ -382,7 +442,8 @@ def _flat(settings):
 def _is_chosen(settings, profile):
     free = dict.fromkeys(FREE, 1)
     wanted = dataclasses.replace(settings, **free)
-    return any(dataclasses.replace(run.config, **free) == wanted for run in lines(profile))
+    measured = (*lines(profile), *lines(profile, "rival"))
+    return any(dataclasses.replace(run.config, **free) == wanted for run in measured)
 
 
 # --- Section 3: rounding alone -----------------------------------------------------------------
@@ -611,7 +672,7 @@ def trainings(found):
 
 
 def _training(found, run):
-    row = dict(run=run.id, group=run.group, model=run.config.model, length=run.config.length)
+    row = dict(run=run.id, group=run.group, model=run.config.model, length=bins(run.config))
     row |= dict(epochs=run.config.epochs, reason=found.reasons.get(run.id, ""))
     record = found.records.get(run.id)
     if record is None:

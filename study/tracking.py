@@ -8,6 +8,7 @@ import torch
 from study import metrics, training
 from study.datasets import augment, crops
 from study.models import TRACKERS
+from study.models.objectives import heatmap_loss
 from study.models.tracker import recur
 
 RULES = ("truth", "previous")  # whose box a frame is cropped by
@@ -305,7 +306,7 @@ class ClipTask:
         with device.autocast():
             output = training.as_tuple(model(*inputs))
         output = tuple(h.flatten(0, 1) for h in output)
-        return training.descend(training.heatmap_loss(output, wanted), optimizer)
+        return training.descend(heatmap_loss(output, wanted), optimizer)
 
     def validate(self, model, device, decoders=None):
         """Mean NRMSE over the frames of the held-out videos, by decoder."""

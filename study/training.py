@@ -1,5 +1,6 @@
 """Fit and predict: the loops, and nothing about files but the checkpoint they resume from."""
 
+import inspect
 import os
 import time
 from dataclasses import asdict, dataclass, field
@@ -8,13 +9,17 @@ from pathlib import Path
 import torch
 
 from study import device as devices
-from study import heatmaps, metrics
+from study import metrics
 from study.datasets import augment
 from study.models import MODELS
+from study.models.objectives import OBJECTIVES
 
 # What a training computes, by model. Raise a model's number when a change alters its weights: all
 # its records are then of another recipe, and are trained anew. A test pins the first ten steps.
-RECIPES = {"detector1d": 1, "detector2d": 1, "tracker1d": 2, "tracker2d": 1}
+RECIPES = {
+    **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1},
+    **{"tracker1d": 2, "tracker2d": 1},
+}
 
 
 class TrainingError(RuntimeError):
@@ -54,38 +59,29 @@ class State:
 
 
 def build_model(config, landmarks):
-    """The model of a configuration, its weights drawn from torch's global generator."""
-    keys = {"size", "length", "channels", "stacks", "depth", "width", "columns", "hidden"}
-    if config.model == "detector1d":
-        keys |= {"gamma"}
-    values = asdict(config)
-    return MODELS[config.model](landmarks=landmarks, **{key: values[key] for key in keys})
+    """The model of a configuration, its weights drawn from torch's global generator.
+
+    It is given those values of the configuration that its constructor asks for by name.
+    """
+    model = MODELS[config.model]
+    asked = inspect.signature(model).parameters.keys() - {"landmarks"}
+    return model(landmarks=landmarks, **{key: getattr(config, key) for key in asked})
 
 
 def targets(points, config):
-    """Target heatmaps of a batch, a tuple: (h_x, h_y) or (h,)."""
-    joint = config.model in ("detector2d", "tracker2d")
-    make = heatmaps.joint_targets if joint else heatmaps.marginal_targets
-    made = make(points.float(), config.size, config.length, config.target_sigma)
-    return made if isinstance(made, tuple) else (made,)
+    """What the model's output is compared with, a tuple: (h_x, h_y), (h,) or another.
+
+    Args:
+        points: (B, N, 2) px of the crop.
+        config: a `config.TrainingConfig` or `config.TrackerConfig`.
+    """
+    make = OBJECTIVES[config.model].targets
+    return make(points.float(), config.size, config.length, config.target_sigma)
 
 
 def as_tuple(output):
-    """A model's output as a tuple of heatmaps."""
+    """A model's output as a tuple."""
     return output if isinstance(output, tuple) else (output,)
-
-
-def heatmap_loss(output, wanted):
-    """Squared error summed over bins, axes and landmarks, mean over the batch (Eq. 11).
-
-    Args:
-        output, wanted: tuples of heatmaps, each (B, N, ...) of equal shapes.
-    """
-    squares = (
-        torch.nn.functional.mse_loss(h.contiguous().float(), target, reduction="sum")
-        for h, target in zip(output, wanted, strict=True)
-    )
-    return sum(squares) / len(output[0])
 
 
 def learning_rate(step, steps, config):
@@ -142,7 +138,8 @@ def train_step(model, optimizer, images, points, config, device):
     wanted = targets(device.move(points), config)
     with device.autocast():
         output = as_tuple(model(images))
-    return descend(heatmap_loss(output, wanted), optimizer)
+    loss = OBJECTIVES[config.model].losses[config.loss]
+    return descend(loss(output, wanted), optimizer)
 
 
 def descend(loss, optimizer):
@@ -155,14 +152,13 @@ def descend(loss, optimizer):
 
 def decode(output, config, decoder):
     """Points of a model's output in px of the crop: (B, N, 2)."""
-    decode_one = heatmaps.decode_marginals if len(output) == 2 else heatmaps.decode_joint
-    output = [h.float() for h in output]
-    return decode_one(*output, config.size, decoder, sigma=config.target_sigma)
+    read = OBJECTIVES[config.model].points
+    return read(output, config.size, decoder, config.target_sigma)
 
 
 def decoders_of(config):
-    """The decoders that are recorded for a run: its own, and those below the pixel."""
-    return tuple(dict.fromkeys([config.decoder, *heatmaps.DECODERS]))
+    """The decoders that are recorded for a run: its own, and the others of its model."""
+    return tuple(dict.fromkeys([config.decoder, *OBJECTIVES[config.model].decoders]))
 
 
 @torch.inference_mode()

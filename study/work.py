@@ -177,11 +177,15 @@ class Tracker(_OnVideo):
 
 def build(profile, run):
     """The untrained model of a run."""
-    count = datasets.reader(profile.data.name).SCHEME.count
-    if isinstance(run.config, configs.TrackerConfig):
-        detector = training.build_model(run.config.detector, count)
-        return tracking.build_tracker(run.config, detector)
-    return training.build_model(run.config, count)
+    return build_model(run.config, datasets.reader(profile.data.name).SCHEME.count)
+
+
+def build_model(config, landmarks):
+    """The untrained model of a configuration: a detector, or a tracker with its detector inside."""
+    if isinstance(config, configs.TrackerConfig):
+        detector = training.build_model(config.detector, landmarks)
+        return tracking.build_tracker(config, detector)
+    return training.build_model(config, landmarks)
 
 
 def load_model(profile, run):

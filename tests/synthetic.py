@@ -19,12 +19,14 @@ def profile(
     lengths=(16, 64, 192),
     video=False,
     lams=(),
+    rivals=False,
     gammas=(),
     **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
 
     Args:
+        rivals: whether there are runs of SimCC and of coordinates, and a candidate of each.
         video: whether there are trackers, at λ=0.3 and 0 on the longest heatmaps (whose detector
             saw frames), on the shortest, and in 2D; "camera" makes their videos real ones, True
             rendered ones where `standin` and stills in motion elsewhere.
@@ -60,11 +62,22 @@ def profile(
         },
         **changes,
     }
+    if rivals:
+        raw["runs"] = {**raw["runs"], **_rivals(list(seeds))}
     if standin:
         raw["data"]["standin"] = {"seed": 0, "faces": {"afw": 3}}
     if video:
         raw = _with_trackers(raw, "rendered" if standin else video, lengths, list(seeds), lams)
     return config.parse(raw, "synthetic")
+
+
+def _rivals(seeds):
+    return {
+        "simcc": {"model": "simcc", "seeds": seeds},
+        "coordinates": {"model": "coordinates", "seeds": seeds},
+        "search_simcc": {"group": "search", "model": "simcc", "epochs": 2},
+        "search_coordinates": {"group": "search", "model": "coordinates", "loss": "l2"},
+    }
 
 
 def _with_trackers(raw, kind, lengths, seeds, lams):
@@ -111,7 +124,7 @@ def write(
     error = error if error is not None else _error(run)
     decoders = training.decoders_of(run.config)
     better = {name: error * (1 - 0.04 * place) for place, name in enumerate(decoders)}
-    if run.group in ("resolution", "coattention"):
+    if run.group in ("resolution", "coattention", "rival"):
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
     if run.group in config.ON_VIDEO:
@@ -138,7 +151,7 @@ def write_all(profile, **options):
 
 
 def _error(run):
-    error = 0.04 + 0.5 / run.config.length
+    error = 0.04 + 0.5 / (run.config.length or 40)
     if run.config.model == "tracker1d":
         error *= 1 - 0.25 * np.exp(-(((run.config.lam - 0.35) / 0.3) ** 2))
     return error

@@ -77,6 +77,73 @@ def test_sigma_of_the_targets_is_a_share_of_the_length_and_one_bin_at_least():
     assert TrainingConfig("detector1d", 64, 192, sigma=0.05).target_sigma == pytest.approx(9.6)
 
 
+def rival(model, **values):
+    """The configuration of a run of one more model in RAW."""
+    raw = changed("runs.rival", {"model": model, **values})
+    return config.parse(raw, "params.yaml").run("rival-s0")
+
+
+def test_simcc_has_three_classes_a_px_unless_its_run_says_otherwise():
+    run = rival("simcc")
+    assert (run.group, run.config.length, run.config.loss) == ("rival", 3 * 32, "kl")
+    assert run.config.target_sigma == pytest.approx(0.035 * 96)
+    assert rival("simcc", length=50).config.length == 50
+    assert rival("simcc", size=64).config.length == 3 * 64
+
+
+def test_coordinates_have_no_bins_and_no_decoder():
+    run = rival("coordinates")
+    assert (run.group, run.config.length, run.config.decoder) == ("rival", 0, "direct")
+    assert run.config.loss == "wing"
+    assert rival("coordinates", loss="l2").config.loss == "l2"
+
+
+@pytest.mark.parametrize("key", ["decoder", "sigma"])
+def test_what_all_trainings_share_does_not_bind_coordinates(key):
+    raw = changed("training." + key, {"decoder": "local", "sigma": 0.1}[key])
+    raw["runs"]["rival"] = {"model": "coordinates"}
+    profile = config.parse(raw, "params.yaml")
+    assert getattr(profile.run("one-s0").config, key) == raw["training"][key]
+    assert profile.run("rival-s0").config.decoder == "direct"
+
+
+@pytest.mark.parametrize("model", ["simcc", "coordinates"])
+def test_a_rival_can_be_a_candidate_and_survives_its_record(model):
+    run = rival(model, group="search", rate=1e-3)
+    assert run.group == "search"
+    values = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(run.config)))
+    assert config.training_config(values) == run.config
+
+
+@pytest.mark.parametrize(
+    "values, where",
+    [
+        ({"model": "detector2d", "length": 16, "gamma": 0.4}, "no such key of detector2d: gamma"),
+        ({"model": "simcc", "gamma": 0.4}, "runs.rival: no such key of simcc: gamma. With ga"),
+        ({"model": "coordinates", "length": 64}, "no such key of coordinates: length. With length"),
+        ({"model": "coordinates", "sigma": 0.1, "decoder": "local"}, "coordinates: sigma, decod"),
+        ({"model": "coordinates", "loss": "kl"}, "loss 'kl': there are wing, l2"),
+        ({"model": "simcc", "loss": "squares"}, "loss 'squares': there are kl"),
+        ({"model": "detector1d", "length": 32, "loss": "wing"}, "loss 'wing': there are squares"),
+        ({"model": "simcc", "decoder": "direct"}, "decoder 'direct': there are argmax, quarter"),
+        ({"model": "simcc", "length": 0}, "length is 0; it must be positive"),
+        ({"model": "simcc", "group": "resolution"}, "group 'resolution' does not fit a simcc"),
+        ({"model": "coordinates", "group": "video"}, "group 'video' does not fit a coordinates"),
+        ({"model": "detector1d", "length": 32, "group": "rival"}, "'rival' does not fit a det"),
+        ({"model": "simcc", "columns": 3}, "cannot halve 8 positions to 3 columns"),
+        ({"model": "simcc", "size": "64"}, "runs.rival.size: '64' is str, not int"),
+    ],
+)
+def test_what_a_model_cannot_use_fails_by_name(values, where):
+    assert where in message(changed("runs.rival", values))
+
+
+def test_what_a_model_s_own_section_cannot_use_fails_too():
+    raw = changed("models.coordinates", {"sigma": 0.02})
+    raw["runs"]["rival"] = {"model": "coordinates"}
+    assert "runs.rival: no such key of coordinates: sigma" in message(raw)
+
+
 def test_the_label_says_whether_faces_are_rendered():
     assert config.parse(RAW, "params.yaml").data.label == "300W"
     raw = changed("data.standin", {"seed": 0, "faces": {"afw": 3}})

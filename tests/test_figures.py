@@ -10,6 +10,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from study import attention, figures, paper, paths, results, tables
+from study.models import MODELS
 
 
 @pytest.fixture
@@ -80,6 +81,20 @@ def test_resolution_draws_ours_and_the_papers_at_their_places(found):
     np.testing.assert_allclose(drawn.get_xdata(), [0.25, 1, 3])
     errors = found.by_seed("detector1d_L16", "argmax", "common")
     assert drawn.get_ydata()[0] == pytest.approx(100 * errors.mean())
+
+
+def test_every_detector_has_a_colour_and_a_label_and_those_of_table_1_a_row_there():
+    assert set(figures.COLOR) == set(figures.LABEL) == set(MODELS)
+    assert len(set(figures.COLOR.values())) == len(MODELS)
+    assert {method: model for model, method in figures.METHOD.items()} == tables.METHODS
+
+
+def test_rivals_are_no_lines_of_resolution(root):
+    profile = synthetic.profile(rivals=True)
+    synthetic.write_all(profile)
+    axes = figures.resolution(tables.decoders(results.load(profile)), cost())
+    legend = [text.get_text() for text in axes[0, 0].figure.legends[0].get_texts()]
+    assert not [text for text in legend if "SimCC" in text or "coordinates" in text]
 
 
 def test_resolution_draws_rounding_only_at_measured_lengths(found):
@@ -209,3 +224,23 @@ def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
     over, by_set = figures.coattention(empty, attention.published())[0]
     assert not over.containers and not by_set.containers
     assert len(by_set.get_lines()[0].get_xdata()) == 8
+
+
+def test_memory_is_drawn_over_l_with_the_card_as_a_labelled_line():
+    rows = [
+        {"system": system, "length": length, "peak_gib": length / 8, "activations_gib": length / 9}
+        for system, lengths in (("2D", (64, 128)), ("1D", (64, 128, 768)))
+        for length in lengths
+    ]
+    shared = dict(card_gib=24, size=256, batch=10, precision="float32")
+    ax = figures.memory(pd.DataFrame(rows).assign(**shared))
+    assert [text.get_text() for text in ax.texts] == ["the card: 24 GiB"]
+    assert any(set(line.get_ydata()) == {24} for line in ax.get_lines())
+    for system, lengths in (("2D", [64, 128]), ("1D", [64, 128, 768])):
+        (line,) = lines(ax, system)
+        assert line.get_xdata().tolist() == lengths
+        assert line.get_ydata().tolist() == [length / 8 for length in lengths]
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["2D", "1D", "peak of the step", "saved activations alone"]
+    colors = {to_hex(line.get_color()) for line in lines(ax, "2D") + lines(ax, "1D")}
+    assert len(colors) == 2

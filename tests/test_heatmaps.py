@@ -11,6 +11,7 @@ from study.heatmaps import (
     JOINT_DECODERS,
     decode_joint,
     decode_marginals,
+    distribution_targets,
     joint_targets,
     marginal_targets,
     quantization_error,
@@ -119,6 +120,45 @@ def test_a_landmark_outside_the_crop_leaves_a_finite_tail():
     h_x, h_y = marginal_targets(torch.tensor([[-6.0, 70.0]], dtype=torch.float64), 64, 96, 3.0)
     assert h_x[0].argmax() == 0 and h_y[0].argmax() == 95
     assert 0 < h_x.max() < 1
+
+
+def test_a_distribution_by_hand():
+    # F = L = 3: bin 1 is at px 1. Weights e^-1/2, 1, e^-1/2 along x; y lies between bins 0 and 1.
+    point = torch.tensor([[1.0, 0.5]], dtype=torch.float64)
+    p_x, p_y = distribution_targets(point, 3, 3, sigma=1.0)
+    side, edge, far = math.exp(-1 / 2), math.exp(-1 / 8), math.exp(-9 / 8)
+    assert p_x[0].tolist() == pytest.approx([w / (1 + 2 * side) for w in (side, 1, side)])
+    assert p_y[0].tolist() == pytest.approx([w / (2 * edge + far) for w in (edge, edge, far)])
+
+
+@pytest.mark.parametrize("size, length", SIZES)
+def test_distributions_are_positive_and_sum_to_one_up_to_the_border_and_beyond(size, length):
+    outside = torch.tensor([-9.0 * size, -0.5, size - 0.5, 9.0 * size], dtype=torch.float64)
+    points = torch.cat([random_points(size).flatten(0, 1), outside[:, None].repeat(1, 2)])
+    for p in distribution_targets(points.float(), size, length, sigma=2.0):
+        assert p.shape == (B * N + 4, length)
+        assert (p > 0).all()
+        torch.testing.assert_close(p.sum(-1), torch.ones(B * N + 4))
+        assert p[-4].argmax() == 0 and p[-1].argmax() == length - 1
+
+
+@pytest.mark.parametrize("size, length", SIZES)
+def test_a_distribution_is_the_marginal_target_over_its_sum(size, length):
+    points = random_points(size)
+    maps = marginal_targets(points, size, length, sigma=2.0)
+    for p, h in zip(distribution_targets(points, size, length, 2.0), maps, strict=True):
+        torch.testing.assert_close(p, h / h.sum(-1, keepdim=True), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("size, length", SIZES)
+def test_mirrored_points_have_mirrored_distributions(size, length):
+    points = random_points(size)
+    mirrored = points.clone()
+    mirrored[..., 0] = size - 1 - points[..., 0]
+    p_x, p_y = distribution_targets(points, size, length, 1.5)
+    other_x, other_y = distribution_targets(mirrored, size, length, 1.5)
+    torch.testing.assert_close(other_x, p_x.flip(-1), atol=1e-12, rtol=0)
+    assert torch.equal(other_y, p_y)
 
 
 # --- decoding: what holds for all decoders ----------------------------------------------------
@@ -349,6 +389,12 @@ def test_quarter_leaves_a_peak_at_the_border():
     assert decode_row([0, 0, 0, 2, 5], "quarter") == 4.0
 
 
+def test_quarter_of_a_joint_map_by_hand():
+    h = torch.zeros(6, 6, dtype=torch.float64)
+    h[0, 3], h[0, 2], h[0, 4], h[1, 3] = 5.0, 1.0, 2.0, 4.0  # the peak is in the first row
+    assert decode_joint(h, 6, "quarter").tolist() == [3.25, 0.0]
+
+
 def test_fractional_takes_the_logarithm_of_the_next_bin():
     # x = 2 + 1/2 + 1.5^2 ln(3 / 4)
     expected = 2.5 + 2.25 * math.log(3 / 4)
@@ -363,6 +409,22 @@ def test_fractional_takes_the_bin_before_at_the_upper_border():
 def test_fractional_takes_the_next_bin_at_the_lower_border():
     expected = 0.5 + 2.25 * math.log(3 / 4)
     assert decode_row([4, 3, 1, 0, 0], "fractional", sigma=1.5) == pytest.approx(expected)
+
+
+def test_fractional_of_a_joint_map_takes_the_bins_to_the_right_and_below():
+    h = torch.full((6, 6), 0.1, dtype=torch.float64)
+    h[2, 3], h[2, 4], h[3, 3] = 4.0, 3.0, 1.0
+    h[2, 2], h[1, 3] = 3.9, 3.9  # to the left and above: not looked at
+    expected = [3.5 + 1.5**2 * math.log(3 / 4), 2.5 + 1.5**2 * math.log(1 / 4)]
+    expected[1] = max(expected[1], 1.0)  # at most one bin from the peak
+    assert decode_joint(h, 6, "fractional", sigma=1.5).tolist() == pytest.approx(expected)
+
+
+def test_fractional_of_a_joint_map_takes_the_bins_before_at_its_right_and_lower_border():
+    h = torch.full((6, 6), 0.1, dtype=torch.float64)
+    h[5, 5], h[5, 4], h[4, 5] = 4.0, 3.0, 2.0
+    expected = [4.5 - 1.2**2 * math.log(3 / 4), 4.5 - 1.2**2 * math.log(2 / 4)]
+    assert decode_joint(h, 6, "fractional", sigma=1.2).tolist() == pytest.approx(expected)
 
 
 def test_fractional_without_sigma_takes_the_width_from_the_curvature():
@@ -390,6 +452,30 @@ def test_taylor_blurs_with_the_width_of_the_targets():
     noisy = [0, 0.5, 0, 0.1, 2, 0.1, 0, 0, 0]
     assert decode_row(noisy, "taylor") == pytest.approx(4.0)
     assert decode_row(noisy, "taylor", sigma=1.0) < 3.99
+
+
+def test_the_blur_and_the_step_after_it_by_hand():
+    # Kernel of sigma 1/3: radius 1, weights k = e^-9/2 beside 1. Peak 4 at bin 2, 1 and 3 beside.
+    k = math.exp(-4.5)
+    total = 1 + 2 * k
+    blurred = [(1 + 4 * k) / total, (4 + 4 * k) / total, (3 + 4 * k) / total]
+    found = heatmaps._smooth(torch.tensor([0.0, 1, 4, 3, 0], dtype=torch.float64), 1 / 3)
+    assert found[1:4].tolist() == pytest.approx(blurred)
+    below, top, above = map(math.log, blurred)
+    expected = 2 - (above - below) / 2 / (above - 2 * top + below)
+    assert decode_row([0, 1, 4, 3, 0], "taylor", sigma=1 / 3) == pytest.approx(expected)
+
+
+def test_taylor_of_a_joint_map_by_hand():
+    # ln h: 0 at the peak (2, 1), gradient (1/2, 0), Hessian [[-3, 1/2], [1/2, -2]].
+    logs = torch.full((5, 5), -9.0, dtype=torch.float64)
+    logs[1, 2], logs[1, 1], logs[1, 3] = 0.0, -2.0, -1.0  # dx = 1/2, dxx = -3
+    logs[0, 2], logs[2, 2] = -1.0, -1.0  # dy = 0, dyy = -2
+    logs[0, 1], logs[2, 3], logs[0, 3], logs[2, 1] = -1.0, -1.0, -2.0, -2.0  # dxy = 1/2
+    determinant = 6 - 1 / 4
+    step = [2 * 0.5 / determinant, 0.5 * 0.5 / determinant]  # -H^-1 D
+    expected = [2 + step[0], 1 + step[1]]
+    assert decode_joint(logs.exp(), 5, "taylor").tolist() == pytest.approx(expected)
 
 
 def test_the_blur_of_a_flat_map_is_flat_up_to_the_border():

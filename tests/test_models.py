@@ -3,7 +3,16 @@ import inspect
 import pytest
 import torch
 
-from study.models import MODELS, Backbone, CoAttention, Detector1D, Detector2D
+from study.models import (
+    FAN,
+    MODELS,
+    Backbone,
+    CoAttention,
+    Coordinates,
+    Detector1D,
+    Detector2D,
+    SimCC,
+)
 from study.models.coattention import affinity, fuse
 from study.models.detector import AxisEncoder, deconvolution_stride
 from study.models.hourglass import deepest
@@ -17,10 +26,14 @@ PARAMETERS = {
     "detector1d": (dict(length=768, gamma=0.4), 24_718_632),
     "detector2d, L/F 0.25": (dict(length=64), 24_185_540),
     "detector2d, L/F 0.5": (dict(length=128), 24_211_652),
+    "simcc": (dict(length=768), 24_580_292),
+    "coordinates": ({}, 24_455_432),
 }
 SMALL = {
     "detector1d": (dict(length=192, gamma=0.4), 731_640),
     "detector2d": (dict(length=32), 427_668),
+    "simcc": (dict(length=192), 500_244),
+    "coordinates": ({}, 671_448),
 }
 
 
@@ -42,8 +55,23 @@ def detector2d(length=32, seed=0, **changed):
     return Detector2D(**{**TINY, "length": length, **changed})
 
 
+def simcc(length=96, seed=0, **changed):
+    torch.manual_seed(seed)
+    return SimCC(**{**TINY, "length": length, **changed})
+
+
+def coordinates(seed=0, **changed):
+    torch.manual_seed(seed)
+    return Coordinates(**{**TINY, **changed})
+
+
 def every_tiny_model():
-    return {"detector1d": detector1d, "detector2d": detector2d}
+    return {
+        "detector1d": detector1d,
+        "detector2d": detector2d,
+        "simcc": simcc,
+        "coordinates": coordinates,
+    }
 
 
 def as_tuple(output):
@@ -83,6 +111,13 @@ def test_parameters_of_the_backbone_are_pinned(stacks, expected):
         assert count(Backbone(channels=256, stacks=stacks, depth=4)) == expected
 
 
+@pytest.mark.parametrize("length", [64, 128, 256])
+def test_fan_has_the_same_parameters_at_every_length(length):
+    with torch.device("meta"):
+        model = FAN(**PAPER, length=length)
+    assert count(model) == 23_696_512 + 256 * 68 + 68  # the backbone and a 1x1 convolution
+
+
 def test_no_model_is_missing_from_these_tables():
     assert {name.split(",")[0] for name in PARAMETERS} == set(MODELS)
     assert set(SMALL) == set(every_tiny_model()) == set(MODELS)
@@ -100,7 +135,7 @@ def test_gamma_and_length_of_the_study_change_no_parameter_but_the_deconvolution
 
 
 def test_constructors_take_keywords_only():
-    for model in (*MODELS.values(), Backbone):
+    for model in (*MODELS.values(), Backbone, FAN):
         kinds = [p.kind for p in inspect.signature(model).parameters.values()]
         assert set(kinds) == {inspect.Parameter.KEYWORD_ONLY}
 
@@ -124,6 +159,20 @@ def test_the_2d_detector_gives_square_maps(length):
     assert h.isfinite().all()
 
 
+@pytest.mark.parametrize("length", [1, 50, 192])
+def test_simcc_gives_a_pair_of_logits_at_any_length(length):
+    with torch.no_grad():
+        x, y = simcc(length).eval()(images())
+    assert x.shape == y.shape == (B, N, length)
+    assert x.isfinite().all() and y.isfinite().all()
+
+
+def test_coordinates_are_a_point_a_landmark():
+    with torch.no_grad():
+        points = coordinates().eval()(images())
+    assert points.shape == (B, N, 2) and points.isfinite().all()
+
+
 @pytest.mark.parametrize("size, length", [(96, 72), (128, 96)])
 def test_other_face_sizes_work(size, length):
     faces = torch.rand(2, 3, size, size)
@@ -131,8 +180,46 @@ def test_other_face_sizes_work(size, length):
         columns = 3 if size == 96 else 4
         h_x, _ = detector1d(length, size=size, columns=columns).eval()(faces)
         h = detector2d(length, size=size, columns=columns).eval()(faces)
-    assert h_x.shape == (2, N, length)
+        x, _ = simcc(length, size=size, columns=columns).eval()(faces)
+        points = coordinates(size=size, columns=columns).eval()(faces)
+    assert h_x.shape == x.shape == (2, N, length)
     assert h.shape == (2, N, length, length)
+    assert points.shape == (2, N, 2)
+
+
+@pytest.mark.parametrize("size, side", [(32, 8), (64, 16), (96, 12), (128, 16), (256, 16)])
+def test_simcc_flattens_a_quarter_of_the_size_or_what_halving_leaves_of_it(size, side):
+    with torch.device("meta"):
+        model = SimCC(**{**TINY, "size": size, "length": 48, "columns": 4 if size != 96 else 3})
+    assert model.classify_x.in_features == model.classify_y.in_features == side**2
+
+
+def test_simcc_shares_its_two_layers_among_landmarks():
+    model = simcc().eval()
+    torch.nn.init.normal_(model.classify_y.weight)
+    with torch.no_grad():
+        maps = model.head(model.backbone(images()))  # (B, N, 16, 16)
+        _, y = model(images())
+        one = model.classify_y(maps[1, 3].flatten())
+    torch.testing.assert_close(y[1, 3], one)
+
+
+def test_coordinates_are_the_mean_of_what_each_position_says():
+    model = coordinates().eval()
+    torch.nn.init.normal_(model.regress.weight)
+    with torch.no_grad():
+        features = model.head(model.backbone(images())).unflatten(-1, (12, 16))
+        weight = model.regress.weight.unflatten(-1, (12, 16))
+        said = torch.einsum("bcp,ocp->bpo", features, weight)  # (B, positions, 2 N)
+        points = model(images())
+    torch.testing.assert_close(points.flatten(1), said.mean(1), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["simcc", "coordinates"])
+def test_last_layers_keep_their_precision_under_autocast(name):
+    model = warmed(every_tiny_model()[name]())
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(part.dtype == torch.float32 for part in as_tuple(model(images())))
 
 
 @pytest.mark.parametrize("stacks, depth", [(1, 1), (2, 2), (1, 4)])
@@ -140,6 +227,40 @@ def test_the_backbone_gives_a_quarter_of_the_size(stacks, depth):
     backbone = Backbone(channels=8, stacks=stacks, depth=depth).eval()
     with torch.no_grad():
         assert backbone(images()).shape == (B, 8, 16, 16)
+
+
+@pytest.mark.parametrize("shrink", [1, 2, 4])
+def test_the_stem_shrinks_by_its_stride_and_its_pooling(shrink):
+    backbone = Backbone(channels=8, stacks=1, depth=2, shrink=shrink).eval()
+    with torch.no_grad():
+        assert backbone(images()).shape == (B, 8, 64 // shrink, 64 // shrink)
+
+
+def test_a_stem_that_shrinks_less_has_the_same_weights():
+    states = []
+    for shrink in (1, 2, 4):
+        torch.manual_seed(0)
+        states.append(Backbone(channels=8, stacks=1, depth=2, shrink=shrink).state_dict())
+    for state in states[1:]:
+        assert state.keys() == states[0].keys()
+        assert all(torch.equal(state[name], value) for name, value in states[0].items())
+
+
+@pytest.mark.parametrize("length", [16, 32, 64])
+def test_the_hourglasses_of_fan_run_at_its_heatmaps_size(length):
+    model = FAN(landmarks=N, size=64, length=length, channels=8, stacks=1, depth=2).eval()
+    seen = []
+    model.backbone.stacks[0].register_forward_hook(lambda *passed: seen.append(passed[2].shape))
+    with torch.no_grad():
+        h = model(images())
+    assert h.shape == (B, N, length, length) and h.isfinite().all()
+    assert seen == [(B, 8, length, length)]
+
+
+def test_gradients_reach_every_parameter_of_fan():
+    model = FAN(landmarks=N, size=64, length=32, channels=8, stacks=2, depth=2).train()
+    model(images()).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
 
 
 def test_axis_encoder_keeps_its_positions_and_compresses_the_rest():
@@ -402,6 +523,17 @@ def test_a_length_that_is_no_multiple_of_a_quarter_of_the_size_is_refused(length
         detector1d(length)
 
 
+@pytest.mark.parametrize("length", [48, 96, 8, 0])
+def test_a_length_that_no_stem_gives_is_refused(length):
+    with pytest.raises(ValueError, match=rf"length {length} is not F, F/2 or F/4 \(F = 64\)"):
+        FAN(landmarks=N, size=64, length=length, channels=8, stacks=1)
+
+
+def test_a_stem_that_shrinks_by_3_is_refused():
+    with pytest.raises(ValueError, match="shrink is 3"):
+        Backbone(channels=8, stacks=1, depth=2, shrink=3)
+
+
 @pytest.mark.parametrize("columns", [0, 3, 5, 16])
 def test_columns_that_halving_does_not_reach_are_refused(columns):
     with pytest.raises(ValueError, match=f"cannot halve 16 positions to {columns} columns"):
@@ -422,18 +554,27 @@ def test_images_of_another_size_than_the_model_s_are_refused(name):
         every_tiny_model()[name]()(torch.zeros(2, 3, 128, 128))
 
 
+def test_fan_refuses_images_of_another_size():
+    model = FAN(landmarks=N, size=64, length=32, channels=8, stacks=1, depth=2)
+    with pytest.raises(ValueError, match="128 x 128 px.*64"):
+        model(torch.zeros(2, 3, 128, 128))
+
+
 @pytest.mark.parametrize("size, depth", [(256, 4), (64, 4), (128, 4), (96, 3), (32, 3), (16, 2)])
 def test_a_backbone_is_as_deep_as_the_crop_allows_and_never_deeper_than_fan(size, depth):
     assert deepest(size) == depth
 
 
 @pytest.mark.parametrize("size, extra", [(64, 4), (128, 5), (256, 6)])
-def test_the_2d_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
+def test_every_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
     one = detector1d(size, size=size)
     two = detector2d(size // 4, size=size)
+    rivals = simcc(size, size=size), coordinates(size=size)
 
     def count(*parts):
+        layers = [layer for part in parts for layer in part.modules()]
         kinds = (torch.nn.Conv1d, torch.nn.Conv2d)
-        return sum(isinstance(layer, kinds) for part in parts for layer in part.modules())
+        return sum(isinstance(x, kinds) and x.kernel_size != (1, 1) for x in layers)
 
     assert count(two.head) == count(one.cnn1_x, one.cnn2_x) == extra
+    assert [count(model.head) for model in rivals] == [extra, extra]

@@ -17,7 +17,7 @@ import torch
 import yaml
 from w300_folder import write_w300
 
-from study import config, material, metrics, paths, prepare, runs, training, work
+from study import config, heatmaps, material, metrics, paths, prepare, runs, training, work
 
 RAW = {
     "profile": "tiny",
@@ -210,6 +210,25 @@ def test_the_training_validation_and_test_faces_are_apart(profile):
     assert not set(photographs[train]) & set(photographs[held])
 
 
+def test_rivals_are_trained_recorded_and_tested_like_the_detectors(root):
+    raw = json.loads(json.dumps(RAW))
+    raw["runs"] |= {"classes": {"model": "simcc"}, "points": {"model": "coordinates"}}
+    profile = config.parse(raw, "params.yaml")
+    runs.ensure(profile, report=silent)
+    assert reasons(profile) == {}
+    for run in profile.group("rival"):
+        record, where = runs.read_record(profile, run), material.folder(profile, run)
+        assert config.training_config(record["config"]) == run.config
+        assert list(record["validation"]) == list(training.decoders_of(run.config))
+        with np.load(where / "predictions.npz") as arrays:
+            keys = {key for key in arrays.files if key.startswith("residual")}
+            assert arrays["residual"].shape == (5, 68, 2)
+            assert np.isfinite(arrays["residual"].astype(float)).all()
+        assert len(keys) == (1 if run.name == "points" else len(heatmaps.DECODERS))
+    looks = (paths.reports("tiny") / "test_looks.csv").read_text()
+    assert "classes-s0,common,2" in looks and "points-s0,common,2" in looks
+
+
 # --- what has to be trained -------------------------------------------------------------------
 
 
@@ -302,7 +321,7 @@ def test_a_half_written_record_is_none(profile):
 
 
 def test_selected_runs_alone_are_looked_at(root):
-    changed = with_changes(one__gamma=0.7, two__gamma=0.9)
+    changed = with_changes(one__gamma=0.7, two__sigma=0.09)
     assert [run.id for run, _ in runs.missing(changed, [changed.run("two-s0")])] == ["two-s0"]
 
 

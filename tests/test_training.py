@@ -1,22 +1,32 @@
 import dataclasses
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from study import device as devices
 from study import heatmaps, metrics, training
 from study.config import TrainingConfig
-from study.datasets import augment
+from study.datasets import augment, crops
 from study.datasets.augment import Augmentation
+from study.landmarks import SCHEMES
 from study.models import MODELS, TRACKERS
+from study.models.coordinates import wing
+from study.standin.face import draw, sample_face
 
 SIDE, SHARE, LANDMARKS = 40, 0.8, 68
 STILL = Augmentation(
     rotation=0, scale=0, shift=0, mirror=0, brightness=0, contrast=0, color=0, gray=0, occlusion=0
 )
 TINY = dict(size=32, channels=8, depth=2, width=8, hidden=8, epochs=3, batch=4)
-BINS = {"detector1d": 64, "detector2d": 16}
+BINS = {"detector1d": 64, "detector2d": 16, "simcc": 48, "coordinates": 0}
+OWN = {
+    "detector2d": {"columns": 2},  # a head of two convolutions more
+    "simcc": {"loss": "kl"},
+    "coordinates": {"loss": "wing", "decoder": "direct"},
+}
 
 # Losses of the first ten steps, by model and recipe number. Where a change alters them on purpose,
 # raise the model's number in training.RECIPES and add its line here.
@@ -29,12 +39,21 @@ RECIPE = {
         *(218.6767, 216.8742, 209.2746, 215.9319, 210.4557),
         *(204.6902, 204.9555, 208.7213, 201.2505, 204.1550),
     ],
+    ("simcc", 1): [
+        *(264.1821, 264.5885, 266.7469, 260.5422, 260.2080),
+        *(256.4756, 254.0727, 249.9515, 252.9781, 245.9308),
+    ],
+    ("coordinates", 1): [
+        *(7244.8262, 7057.7666, 7892.9639, 6815.0708, 6723.1694),
+        *(7045.1025, 7379.9453, 6718.6660, 7424.9404, 6626.5938),
+    ],
 }
+PINNED_RATE = {"simcc": 1e-2}  # two layers near zero: at 1e-3 ten steps hardly move its loss
 
 
 def config(model="detector1d", **changed):
-    columns = {"columns": 2} if model == "detector2d" else {}  # a head of two convolutions more
-    return TrainingConfig(model=model, length=BINS[model], **{**TINY, **columns, **changed})
+    values = {**TINY, **OWN.get(model, {}), "length": BINS[model]}
+    return TrainingConfig(model=model, **{**values, **changed})
 
 
 def faces(count=8, seed=0):
@@ -124,25 +143,7 @@ def test_the_optimizer_gets_the_rate_of_each_step(monkeypatch):
     assert [row["rate"] for row in state.history] == seen[1::2]
 
 
-# --- loss and batches -------------------------------------------------------------------------
-
-
-def test_the_loss_sums_over_bins_axes_and_landmarks_and_averages_over_faces():
-    wanted = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
-    output = torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)
-    output[0][0, 1, 2], output[0][1, 0, 0], output[1][1, 2, 3] = 1.0, 2.0, 3.0
-    assert training.heatmap_loss(output, wanted).item() == (1 + 4 + 9) / 2
-
-
-def test_the_loss_of_joint_maps_by_hand():
-    wanted, output = torch.zeros(2, 3, 4, 4), torch.zeros(2, 3, 4, 4)
-    output[1, 2, 3, 0] = 3.0
-    assert training.heatmap_loss((output,), (wanted,)).item() == 4.5
-
-
-def test_a_wrong_number_of_maps_is_refused():
-    with pytest.raises(ValueError):
-        training.heatmap_loss((torch.zeros(2, 3, 4),), (torch.zeros(2, 3, 4),) * 2)
+# --- targets and batches ----------------------------------------------------------------------
 
 
 def test_targets_are_those_of_the_model():
@@ -153,6 +154,26 @@ def test_targets_are_those_of_the_model():
     assert h_x.dtype == h.dtype == torch.float32
     expected = heatmaps.marginal_targets(points.float(), 32, 64, max(1.0, 0.035 * 64))
     assert torch.equal(h_x, expected[0]) and torch.equal(h_y, expected[1])
+    classes = training.targets(points, config("simcc"))
+    expected = heatmaps.distribution_targets(points.float(), 32, 48, 0.035 * 48)
+    assert all(torch.equal(p, q) for p, q in zip(classes, expected, strict=True))
+    (sides,) = training.targets(points, config("coordinates"))
+    torch.testing.assert_close(sides, ((points - 15.5) / 32).float())
+
+
+def test_a_run_s_own_loss_is_trained():
+    images, points = torch.rand(4, 3, 32, 32), 31 * torch.rand(4, LANDMARKS, 2).double()
+    losses = []
+    for name in ("wing", "l2"):
+        chosen = config("coordinates", loss=name)
+        torch.manual_seed(0)
+        model = training.build_model(chosen, LANDMARKS)
+        optimizer = training.make_optimizer(model, chosen)
+        device = devices.Device("cpu")
+        losses.append(training.train_step(model, optimizer, images, points, chosen, device).item())
+    errors = 256 * (points - 15.5).float() / 32  # from the crop's centre, where an output starts
+    expected = [wing(errors).sum() / 4, errors.square().sum() / 4]
+    assert losses == pytest.approx([loss.item() for loss in expected], rel=0.02)
 
 
 def numbered(count):
@@ -345,7 +366,7 @@ def test_the_model_comes_back_in_evaluation_mode():
 
 
 class Oracle(torch.nn.Module):
-    """Draws perfect heatmaps of the faces in the order in which they come."""
+    """Gives the perfect output for the faces in the order in which they come."""
 
     def __init__(self, points, chosen):
         super().__init__()
@@ -355,10 +376,12 @@ class Oracle(torch.nn.Module):
         done = sum(self.sizes)
         self.sizes.append(len(images))
         h = training.targets(self.points[done : done + len(images)], self.chosen)
+        if self.chosen.model == "simcc":
+            h = tuple(p.log() for p in h)
         return h if len(h) == 2 else h[0]
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", set(MODELS) - {"coordinates"})
 def test_predictions_return_to_the_cached_picture(model):
     data, chosen = faces(7), config(model)
     _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
@@ -372,6 +395,15 @@ def test_predictions_return_to_the_cached_picture(model):
         assert found[name].dtype == torch.float64
         assert (found[name] - data.points).abs().max() < share_of_a_bin * bin
     assert (found["argmax"] - data.points).abs().max() > 0.4 * bin
+
+
+def test_predicted_coordinates_return_to_the_cached_picture():
+    data, chosen = faces(7), config("coordinates")
+    _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
+    oracle, device = Oracle(points, chosen), devices.Device("cpu")
+    found, truth = training.predict(oracle, data, chosen, device, batch=3)
+    assert oracle.sizes == [3, 3, 1] and tuple(found) == ("direct",)
+    torch.testing.assert_close(found["direct"], truth, atol=1e-4, rtol=0)
 
 
 def test_the_size_of_a_batch_changes_no_prediction():
@@ -408,6 +440,8 @@ def test_a_run_s_own_decoder_comes_first_and_none_twice():
     assert training.decoders_of(config())[0] == "argmax"
     names = training.decoders_of(config(decoder="taylor"))
     assert names[0] == "taylor" and sorted(names) == sorted(heatmaps.DECODERS)
+    assert training.decoders_of(config("simcc")) == training.decoders_of(config())
+    assert training.decoders_of(config("coordinates")) == ("direct",)
 
 
 def test_decoding_uses_the_width_of_the_targets():
@@ -427,20 +461,45 @@ def test_bfloat16_trains_with_finite_losses_and_float32_weights(model):
 # --- that it learns, and learns the same ------------------------------------------------------
 
 
+LEARNT = dict(channels=16, depth=1, width=16, hidden=64, columns=4, epochs=150, batch=8)
+
+
+@pytest.fixture(scope="module")
+def stand_ins():
+    """Eight rendered faces, cut as crops are."""
+    side, context, scale = 64, 2.0, 1.25
+    pictures, points = [], []
+    for seed in range(8):
+        image, there = draw(sample_face(np.random.default_rng(seed), "common"), 150)
+        affine = crops.square([*there.min(0), *there.max(0)], context, side)
+        picture = crops.cut(Image.fromarray(image), affine, side)
+        pictures.append(torch.from_numpy(picture.copy()).permute(2, 0, 1))
+        points.append(torch.from_numpy(crops.to_crop(there[None], affine[None])[0]))
+    order = SCHEMES["ibug68"].mirror
+    return training.Faces(torch.stack(pictures), torch.stack(points), scale / context, order)
+
+
+def rounding(data, chosen):
+    """NRMSE that rounding the true points to the nearest bins costs; 0 without bins."""
+    if not chosen.length:
+        return 0.0
+    _, points = augment.plain(data.pictures, data.points, size=chosen.size, share=data.share)
+    bins = heatmaps.to_bins(points, chosen.size, chosen.length).round()
+    nearest = heatmaps.to_pixels(bins, chosen.size, chosen.length)
+    return metrics.nrmse(nearest, points, metrics.interocular(points)).mean().item()
+
+
 @pytest.mark.parametrize("model", MODELS)
-def test_a_model_learns_eight_faces_down_to_their_rounding(model):
-    data = faces()
-    chosen = config(
-        model, channels=16, width=16, hidden=64, epochs=50, rate=1e-2, augmentation=STILL
-    )
-    _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
-    exact = training.targets(points, chosen)
-    normalizer = metrics.interocular(points)
-    rounding = metrics.nrmse(training.decode(exact, chosen, "argmax"), points, normalizer).mean()
-    trained, state = fit(chosen, data)
-    assert state.history[0]["validation_nrmse"] > 5 * rounding
-    error = training.validate(trained, data, chosen, devices.Device("cpu"))["argmax"]
-    assert error < 1.5 * rounding
+def test_a_model_learns_eight_faces_down_to_their_rounding(model, stand_ins):
+    # Half a point is what batch norm's running statistics of so few faces leave to be desired.
+    rate = 3e-3 if model == "coordinates" else 1e-2
+    chosen = config(model, **LEARNT, rate=rate, augmentation=STILL)
+    trained, state = fit(chosen, stand_ins)
+    allowed = 1.3 * rounding(stand_ins, chosen) + 0.005
+    assert state.history[0]["validation_nrmse"] > 5 * allowed
+    names = set(training.decoders_of(chosen)) - {"integral"}
+    errors = training.validate(trained, stand_ins, chosen, devices.Device("cpu"), names)
+    assert max(errors.values()) < allowed, errors
 
 
 @pytest.fixture
@@ -461,7 +520,8 @@ def in_double(monkeypatch):
 def test_the_first_ten_steps_are_those_of_the_recipe(model, in_double):
     # One batch an epoch: ten epochs of `fit` are ten steps, and their losses its history.
     # A gamma of 0.5 for 0.4 or a rate 4 % higher moves them by 0.0017, float32 inputs by 1e-7.
-    _, state = fit(config(model, epochs=10, rate=1e-3), faces(4))
+    rate = PINNED_RATE.get(model, 1e-3)
+    _, state = fit(config(model, epochs=10, rate=rate), faces(4))
     losses = [round(row["loss"], 4) for row in state.history]
     key = model, training.RECIPES[model]
     assert key in RECIPE, f"add to RECIPE: {key}: {losses}"

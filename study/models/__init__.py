@@ -1,21 +1,32 @@
 """The systems of the study, on blocks that they share."""
 
 from study.models.coattention import CoAttention
+from study.models.coordinates import Coordinates
 from study.models.detector import Detector1D, Detector2D
+from study.models.fan import FAN
 from study.models.hourglass import Backbone
 from study.models.recurrent import Tracker2D
+from study.models.simcc import SimCC
 from study.models.tracker import Tracker1D
 
-MODELS = {"detector1d": Detector1D, "detector2d": Detector2D}
+MODELS = {
+    "detector1d": Detector1D,
+    "detector2d": Detector2D,
+    "simcc": SimCC,
+    "coordinates": Coordinates,
+}
 TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D}
 
 __all__ = [
+    "FAN",
     "MODELS",
     "TRACKERS",
     "Backbone",
     "CoAttention",
+    "Coordinates",
     "Detector1D",
     "Detector2D",
+    "SimCC",
     "Tracker1D",
     "Tracker2D",
 ]

@@ -39,14 +39,15 @@ def require_crop(images, size):
         raise ValueError(f"images are {height} x {width} px; this detector takes {size} x {size}")
 
 
-def _near_zero(layer):
+def near_zero(layer):
     """Starts an output layer near zero, the value of almost every heatmap bin."""
     nn.init.normal_(layer.weight, std=0.01)
     nn.init.zeros_(layer.bias)
     return layer
 
 
-def _conv_norm_relu(inputs, outputs, stride=1):
+def conv_norm_relu(inputs, outputs, stride=1):
+    """A 3x3 convolution, batch norm and ReLU, the step of every head."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
         nn.BatchNorm2d(outputs),
@@ -64,7 +65,7 @@ class AxisEncoder(nn.Module):
     def __init__(self, *, channels, width, rest, columns):
         super().__init__()
         inputs = [channels] + [width] * (halvings(rest, columns) - 1)
-        self.steps = nn.Sequential(*(_conv_norm_relu(c, width, stride=(1, 2)) for c in inputs))
+        self.steps = nn.Sequential(*(conv_norm_relu(c, width, stride=(1, 2)) for c in inputs))
 
     def forward(self, x):
         return self.steps(x)
@@ -88,7 +89,7 @@ class AxisDecoder(nn.Module):
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
         )
-        self.deconvolve = _near_zero(nn.ConvTranspose1d(hidden, landmarks, stride, stride))
+        self.deconvolve = near_zero(nn.ConvTranspose1d(hidden, landmarks, stride, stride))
 
     def forward(self, x):
         merged = self.merge(x).squeeze(-1)  # (B, hidden, positions)
@@ -188,10 +189,10 @@ class Detector2D(nn.Module):
         depth = deepest(size) if depth is None else depth
         self.backbone = Backbone(channels=channels, stacks=stacks, depth=depth)
         self.head = nn.Sequential(
-            *(_conv_norm_relu(count, width) for count in inputs),
-            _conv_norm_relu(width, hidden),
-            _conv_norm_relu(hidden, hidden),
-            _near_zero(nn.ConvTranspose2d(hidden, landmarks, stride, stride)),
+            *(conv_norm_relu(count, width) for count in inputs),
+            conv_norm_relu(width, hidden),
+            conv_norm_relu(hidden, hidden),
+            near_zero(nn.ConvTranspose2d(hidden, landmarks, stride, stride)),
         )
 
     def forward(self, images):

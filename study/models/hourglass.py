@@ -10,6 +10,12 @@ def conv(inputs, outputs, kernel, stride=1, bias=False):
     return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
 
 
+def in_full(layer, x):
+    """A layer's output in the precision of its weights, under autocast too: (B, ...)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))
+
+
 def norm_relu_conv(inputs, outputs, kernel=3):
     """Batch norm, ReLU, convolution: the pre-activation order of FAN's block."""
     return nn.Sequential(
@@ -97,9 +103,9 @@ def deepest(size):
     return max((depth for depth in range(1, 5) if size % (4 * 2**depth) == 0), default=1)
 
 
-def require_size(height, width, depth):
-    """Raises a ValueError where images cannot be halved `depth` times after the stem's two."""
-    multiple = 4 * 2**depth
+def require_size(height, width, depth, shrink=4):
+    """Raises a ValueError where images cannot be halved `depth` times after the stem."""
+    multiple = shrink * 2**depth
     if height != width or width % multiple:
         raise ValueError(
             f"images are {height} x {width} px; this backbone takes squares whose side is a "
@@ -114,24 +120,28 @@ class Backbone(nn.Module):
         channels: C, width of the hourglasses (FAN: 256).
         stacks: how many hourglasses (FAN: 4).
         depth: halvings inside each (FAN: 4).
+        shrink: px of the crop that a feature covers, 4, 2 or 1. 4 is FAN's stem; 2 leaves out its
+            pooling, 1 the stride of its convolution too.
 
-    (B, 3, F, F) -> (B, C, F/4, F/4), F divisible by 4 * 2 ** depth.
+    (B, 3, F, F) -> (B, C, F/shrink, F/shrink), F divisible by shrink * 2 ** depth.
 
     Differs from FAN: no heatmaps between the stacks (the paper's heads sit on the last stack, and
     it names no intermediate supervision), so a stack hands on its features alone. The stem's
     width is at least 32, which matters for narrow backbones only.
     """
 
-    def __init__(self, *, channels, stacks, depth):
+    def __init__(self, *, channels, stacks, depth, shrink=4):
         super().__init__()
+        if shrink not in (1, 2, 4):
+            raise ValueError(f"shrink is {shrink}; a stem shrinks its images by 1, 2 or 4")
         first, second = max(channels // 4, 32), max(channels // 2, 32)
-        self.channels, self.depth = channels, depth
+        self.channels, self.depth, self.shrink = channels, depth, shrink
         self.stem = nn.Sequential(
-            conv(3, first, 7, stride=2, bias=True),
+            conv(3, first, 7, stride=min(shrink, 2), bias=True),
             nn.BatchNorm2d(first),
             nn.ReLU(inplace=True),
             Block(first, second),
-            nn.MaxPool2d(2),
+            nn.MaxPool2d(2) if shrink == 4 else nn.Identity(),
             Block(second, second),
             Block(second, channels),
         )
@@ -139,12 +149,12 @@ class Backbone(nn.Module):
         self.merges = nn.ModuleList(conv(channels, channels, 1) for _ in range(stacks - 1))
 
     def before_last(self, x):
-        """The stem's output to the input of the last stack, each (B, C, F/4, F/4)."""
+        """The stem's output to the input of the last stack, each (B, C, F/shrink, F/shrink)."""
         for stack, merge in zip(self.stacks, self.merges, strict=False):
             x = x + merge(stack(x))
         return x
 
     def forward(self, images):
-        require_size(*images.shape[-2:], self.depth)
-        x = self.stem(images)  # (B, C, F/4, F/4)
+        require_size(*images.shape[-2:], self.depth, self.shrink)
+        x = self.stem(images)  # (B, C, F/shrink, F/shrink)
         return self.stacks[-1](self.before_last(x))
