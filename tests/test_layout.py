@@ -24,8 +24,9 @@ LAYERS = (
     {"work"},
     {"runs"},
     {"prepare", "results"},
-    {"tables", "temporal", "attention", "figures", "video_figures", "claims", "overlay"},
-    {"views", "report", "readme", "ready", "notebook", "bench", "pack", "track", "__main__"},
+    {"tables", "temporal", "attention", "figures", "video_figures", "claims", "overlay", "memory"},
+    {"views", "report", "readme", "ready", "notebook", "bench", "pack", "plan", "track",
+     "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
