@@ -321,7 +321,7 @@ def coattention(gains, curve):
     parts = []
     for name, there in rows.groupby("comparison", sort=False):
         found = "; ".join(_refined(row) for row in there.to_dict("records"))
-        parts.append(f"Co-attention, {name}, each trained: NRMSE is {found}.")
+        parts.append(f"With {name}, each trained, NRMSE is {found}.")
     parts.append(_spread(curve))
     row = rows.iloc[0].to_dict()
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
