@@ -15,7 +15,8 @@ from study import paths
 from study.datasets import READERS
 from study.datasets.augment import Augmentation
 from study.models import MODELS, TRACKERS
-from study.models.detector import deconvolution_stride, halvings
+from study.models.coattention import FUSIONS
+from study.models.detector import deconvolution_stride, halvings, means
 from study.models.hourglass import require_size
 from study.models.objectives import DIRECT, OBJECTIVES
 
@@ -23,17 +24,21 @@ PROFILES = ("demo", "cpu", "paper", "tiny")
 CHOICES = {
     "schedule": ("one-cycle", "steps", "constant"),
     "precision": ("float32", "bfloat16"),
+    "fusion": FUSIONS,
+    "rule": ("centre", "floor"),
 }
 POSITIVE = (
     *("size", "channels", "stacks", "depth", "width", "columns", "hidden"),
     *("sigma", "epochs", "batch", "rate"),
 )
-RIVALS = ("simcc", "coordinates")  # detectors that are no row of the paper's Table 1
+RIVALS = ("simcc", "coordinates", "integral")  # detectors that are no row of the paper's Table 1
 CLASSES = 3  # k of SimCC, classes a px: as many bins as the paper's highest resolution has
 # Keys that not every model can use, and those that can: to give them to another is a mistake.
 USED_BY = {
-    "gamma": ("detector1d",),
-    **dict.fromkeys(("length", "sigma", "decoder"), ("detector1d", "detector2d", "simcc")),
+    **dict.fromkeys(("gamma", "fusion", "head_length"), ("detector1d",)),
+    "rule": ("detector1d", "detector2d"),
+    "length": ("detector1d", "detector2d", "simcc", "integral"),
+    **dict.fromkeys(("sigma", "decoder"), ("detector1d", "detector2d", "simcc")),
 }
 
 
@@ -67,13 +72,19 @@ class TrainingConfig:
         model: a key of `study.models.MODELS`.
         size: F, px. length: L, bins; 0 of coordinates, which have none. gamma: weight of
             co-attention (1D only).
+        fusion: how co-attention is read, "positions", or "rows" (the other reading of Eq. 9) or
+            "pooled" (no attention: the control). head_length: bins that the 1D head gives, whose
+            means are the L bins; 0 is L (all three 1D only).
         channels, stacks, depth: of the backbone. width, columns, hidden: of the head.
         sigma: standard deviation of the targets as a share of the crop's side, so the same
             width in px at every L; never less than one bin, which would starve the target.
+        rule: "centre": targets around the continuous landmark, read at the centres of bins; or
+            "floor", the paper's Eq. 3, 4 and 7: targets around the bin that a landmark is rounded
+            down to, read at its start.
         decoder: turns heatmaps into the points that are scored; others are recorded beside.
-            "direct" of coordinates, which are points.
+            "direct" of coordinates and integral regression, whose outputs are points.
         loss: one of the model's in `study.models.objectives`: "squares" of heatmaps, "kl" of
-            SimCC, "wing" or "l2" of coordinates.
+            SimCC, "wing" or "l2" of coordinates, "l1" of integral regression.
         epochs, batch: passes over the training faces, and faces a step.
         schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
             "steps" (a tenth at 1/2 and again at 5/6 of the epochs) or "constant".
@@ -107,6 +118,9 @@ class TrainingConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     precision: str = "float32"
     frame_step: int = 0
+    fusion: str = "positions"
+    head_length: int = 0
+    rule: str = "centre"
 
     def __post_init__(self):
         _require_choices(self, {"model": tuple(MODELS), **CHOICES})
@@ -130,8 +144,9 @@ class TrainingConfig:
                               "and its half in quarters too")
         try:
             require_size(self.size, self.size, self.depth)
-            if self.model not in RIVALS:
-                deconvolution_stride(self.size, self.length)
+            if self.model not in ("simcc", "coordinates"):
+                deconvolution_stride(self.size, self.head_length or self.length)
+                means(self.length, self.head_length)
             halvings(self.size // 4, self.columns)
         except ValueError as error:
             raise ConfigError(str(error)) from None
@@ -205,6 +220,11 @@ class TrackerConfig:
     def decoder(self):
         """The decoder of the detector inside."""
         return self.detector.decoder
+
+    @property
+    def rule(self):
+        """How the detector inside rounds."""
+        return self.detector.rule
 
     @property
     def target_sigma(self):
@@ -349,7 +369,10 @@ class Run:
     "search" runs are candidates, and see the validation split alone, as "video" runs do:
     detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
     trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
-    ("" for detectors).
+    ("" for detectors). "ablation" runs are detectors that are tested too, and differ from one of
+    "resolution" in what the name says. "folds" and "tracker_folds" runs belong to
+    cross-validations: `folds` runs of one name and seed, each validated on its `fold` of what is
+    trained on elsewhere, and tested on nothing.
     """
 
     name: str
@@ -357,11 +380,14 @@ class Run:
     group: str
     config: TrainingConfig | TrackerConfig
     detector: str = ""
+    fold: int = 0
+    folds: int = 0
 
     @property
     def id(self):
-        """The name of its record: name and seed."""
-        return f"{self.name}-s{self.seed}"
+        """The name of its record: name, fold (where there are any) and seed."""
+        fold = f"-f{self.fold}" if self.folds else ""
+        return f"{self.name}{fold}-s{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -405,11 +431,13 @@ class Profile:
         return tuple(run for run in self.runs if run.group == name)
 
 
-GROUPS = ("resolution", "coattention", "rival", "search", "video", "tracker")
-TESTED = ("resolution", "coattention", "rival", "tracker")  # groups scored on test data
-ON_VIDEO = ("video", "tracker")
+# Groups that are scored on test data, and those that are not.
+TESTED = ("resolution", "coattention", "ablation", "rival", "tracker")
+GROUPS = (*TESTED, "search", "video", "folds", "tracker_folds")
+ON_VIDEO = ("video", "tracker", "tracker_folds")
+IN_FOLDS = ("folds", "tracker_folds")
 VIDEOS = ("300VW", "TF")
-RUN_KEYS = {"group", "seeds"}
+RUN_KEYS = {"group", "seeds", "folds"}
 TOP_KEYS = {
     *("profile", "root", "params_file", "data", "video", "talking", "crops", "validation"),
     *("machine", "training", "models", "runs", "flagship", "tracker"),
@@ -541,6 +569,8 @@ def _of_model(model, size):
         return {"length": CLASSES * size, "loss": "kl"}
     if model == "coordinates":
         return {"length": 0, "decoder": DIRECT, "loss": "wing"}
+    if model == "integral":
+        return {"decoder": DIRECT, "loss": "l1"}
     return {}
 
 
@@ -571,10 +601,10 @@ def _inside(found, name, where):
 def _groups_of(config):
     """The groups that a run of a configuration can be in, its own if it names none first."""
     if isinstance(config, TrackerConfig):
-        return ("tracker",)
+        return ("tracker", "tracker_folds")
     if config.model in RIVALS:
         return ("rival", "search")
-    return ("resolution", "coattention", "search", "video")
+    return ("resolution", "coattention", "ablation", "search", "video", "folds")
 
 
 def _seeded(name, values, config, inside, where):
@@ -591,8 +621,22 @@ def _seeded(name, values, config, inside, where):
         raise ConfigError(
             f"{where}.seeds: {sorted(set(seeds) - trained)} are no seeds of {inside[0].name}"
         )
-    detector = inside[0].name if inside else ""
-    return [Run(name, seed, group, config, detector) for seed in seeds]
+    detector, folds = inside[0].name if inside else "", _folds(values, group, where)
+    return [
+        Run(name, seed, group, config, detector, fold, folds)
+        for seed in seeds
+        for fold in range(max(folds, 1))
+    ]
+
+
+def _folds(values, group, where):
+    """How many folds the runs of a name have; 0 outside cross-validations."""
+    folds = values.get("folds", 0)
+    if (group in IN_FOLDS) != ("folds" in values):
+        raise ConfigError(f"{where}: `folds` belongs to {' and '.join(IN_FOLDS)}, and to no other")
+    if not _matches(folds, int) or (folds < 2 and group in IN_FOLDS):
+        raise ConfigError(f"{where}.folds: {folds!r} is no whole number of 2 or more")
+    return folds
 
 
 def parse(raw, where):

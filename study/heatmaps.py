@@ -26,6 +26,23 @@ def quantize(points, size, length):
     return torch.floor(points * length / size) * size / length
 
 
+def half_bin(size, length):
+    """From the start of a bin as the paper puts it (Eq. 4) to its centre: 0.5 F / L - 0.5 px.
+
+    Half a bin, less the half pixel by which px that start at 0 differ from ours.
+    """
+    return 0.5 * size / length - 0.5
+
+
+def quantize_to_centres(points, size, length):
+    """Centres of the bins that the paper rounds points down to (Eq. 3): (..., 2) px -> (..., 2) px.
+
+    Where the paper's rule puts the peak of a target; reading it back at the start of its bin
+    (Eq. 4, `quantize`) is `half_bin` less.
+    """
+    return quantize(points, size, length) + half_bin(size, length)
+
+
 def quantization_error(points, size, length):
     """Distance between a point and what rounding leaves of it (Eq. 5).
 

@@ -128,6 +128,21 @@ def split(profile, crops):
     return train & ~held, held, (crops.table["split"] == "test").to_numpy()
 
 
+def in_folds(profile, table, mask, run):
+    """Bool masks of the masked faces that a run of a cross-validation trains and validates on.
+
+    Args:
+        table: of all faces or frames, B rows.
+        mask: (B,) bool, those that there are folds of; training faces alone.
+        run: with its `fold` and `folds`.
+    """
+    seed = f"{profile.validation.seed} folds"
+    fold = np.full(len(table), -1)
+    fold[mask] = crop_cache.folds(table[mask], run.folds, seed=seed)
+    held = fold == run.fold
+    return mask & ~held, held
+
+
 # --- videos -----------------------------------------------------------------------------------
 
 
@@ -186,9 +201,13 @@ def every(crops, mask, step):
 # --- what a record says -----------------------------------------------------------------------
 
 
-def describe_data(profile, crops):
-    """What a run on stills was trained and measured on, for its record."""
-    train, held, test = split(profile, crops)
+def describe_data(profile, crops, train, held):
+    """What a run on stills was trained and measured on, for its record.
+
+    Args:
+        train, held: faces trained on and validated on.
+    """
+    _, _, test = split(profile, crops)
     subsets = crops.table["subset"][test]
     reader = datasets.reader(profile.data.name)
     tested = dict.fromkeys(f.subset for f in reader.FOLDERS if f.split == "test")
@@ -197,8 +216,8 @@ def describe_data(profile, crops):
         "label": profile.data.label,
         "standin": profile.data.standin is not None,
         "fingerprint": fingerprint(profile, crops),
-        "train": int(train.sum()),
-        "validation": int(held.sum()),
+        "train": train,
+        "validation": held,
         "official_train": sum(f.official for f in reader.FOLDERS if f.split == "train"),
         "test": {name: int((subsets == name).sum()) for name in tested},
     }

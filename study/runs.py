@@ -74,6 +74,8 @@ def why_not_recorded(profile, run, data=None):
         return "no record"
     if not _same_config(record["config"], run):
         return "another configuration"
+    if record.get("fold") != _fold(run):
+        return "another fold"
     if record["recipe"] != training.RECIPES[run.config.model]:
         return "another recipe"
     if record["group"] != run.group and run.group in configs.TESTED:
@@ -83,6 +85,11 @@ def why_not_recorded(profile, run, data=None):
     if data is not None and record["data"]["fingerprint"] != data:
         return "other data"
     return None
+
+
+def _fold(run):
+    """The fold of a run as its record has it, of how many; None outside cross-validations."""
+    return [run.fold, run.folds] if run.folds else None
 
 
 def source_hash():
@@ -223,6 +230,7 @@ def _write_record(profile, run, job, model, state):
         "name": run.name,
         "seed": run.seed,
         "group": run.group,
+        "fold": _fold(run),
         "config": dataclasses.asdict(run.config),
         "data": job.describe(),
         "recipe": training.RECIPES[run.config.model],

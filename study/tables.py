@@ -17,6 +17,7 @@ RIVALS = {
     ("simcc", "kl"): "SimCC, KL on 1D classes",
     ("coordinates", "wing"): "coordinates, wing loss",
     ("coordinates", "l2"): "coordinates, L2 loss",
+    ("integral", "l1"): "2D, integral regression",
 }
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
 ABSENT = "images not available"

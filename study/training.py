@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from study import device as devices
-from study import metrics
+from study import heatmaps, metrics
 from study.datasets import augment
 from study.models import MODELS
 from study.models.objectives import OBJECTIVES
@@ -17,7 +17,7 @@ from study.models.objectives import OBJECTIVES
 # What a training computes, by model. Raise a model's number when a change alters its weights: all
 # its records are then of another recipe, and are trained anew. A test pins the first ten steps.
 RECIPES = {
-    **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1},
+    **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1, "integral": 1},
     **{"tracker1d": 2, "tracker2d": 1},
 }
 
@@ -76,7 +76,10 @@ def targets(points, config):
         config: a `config.TrainingConfig` or `config.TrackerConfig`.
     """
     make = OBJECTIVES[config.model].targets
-    return make(points.float(), config.size, config.length, config.target_sigma)
+    points = points.float()
+    if config.rule == "floor":
+        points = heatmaps.quantize_to_centres(points, config.size, config.length)
+    return make(points, config.size, config.length, config.target_sigma)
 
 
 def as_tuple(output):
@@ -153,7 +156,10 @@ def descend(loss, optimizer):
 def decode(output, config, decoder):
     """Points of a model's output in px of the crop: (B, N, 2)."""
     read = OBJECTIVES[config.model].points
-    return read(output, config.size, decoder, config.target_sigma)
+    points = read(output, config.size, decoder, config.target_sigma)
+    if config.rule == "floor":
+        points = points - heatmaps.half_bin(config.size, config.length)
+    return points
 
 
 def decoders_of(config):

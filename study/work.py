@@ -22,7 +22,8 @@ def of(profile, run):
     Raises:
         material.RunError: crops or the weights of the detector inside are not here.
     """
-    kind = {"video": VideoDetector, "tracker": Tracker}.get(run.group, Detector)
+    kinds = {"video": VideoDetector, "tracker": Tracker, "tracker_folds": Tracker}
+    kind = kinds.get(run.group, Detector)
     return kind(profile, run)
 
 
@@ -32,14 +33,16 @@ class Detector:
     Attributes:
         task: a `training.FaceTask`.
         data: `material.fingerprint` of what it is trained on.
-        train: faces that it is trained on.
+        train, held: faces that it is trained on, and validated on.
     """
 
     def __init__(self, profile, run):
         self.profile, self.run = profile, run
         self.crops = material.require_crops(profile)
         train, held, self._test = material.split(profile, self.crops)
-        self.train = int(train.sum())
+        if run.folds:
+            train, held = material.in_folds(profile, self.crops.table, train | held, run)
+        self.train, self.held = int(train.sum()), int(held.sum())
         self.data = material.fingerprint(profile, self.crops)
         faces = (material.faces_of(profile, self.crops, rows) for rows in (train, held))
         self.task = training.FaceTask(run.config, *faces, self.crops.points.shape[1])
@@ -49,7 +52,7 @@ class Detector:
 
     def describe(self):
         """What the run was trained and measured on, for its record."""
-        return material.describe_data(self.profile, self.crops)
+        return material.describe_data(self.profile, self.crops, self.train, self.held)
 
     def arrays(self, model, device):
         """Arrays of predictions.npz for all test faces, by decoder."""
@@ -135,19 +138,20 @@ class Tracker(_OnVideo):
         inside = profile.inside(run)
         detector = load_model(profile, inside)
         self.trained_on = self.apart if profile.video.apart else self.seen
-        masks = self.trained_on, self.held_out
-        sides = [self.watched(self.videos[0], mask) for mask in masks]
+        held = self.held_out
+        if run.folds:
+            table = self.videos[0].table
+            self.trained_on, held = material.in_folds(profile, table, self.trained_on, run)
+        sides = [self.watched(self.videos[0], mask) for mask in (self.trained_on, held)]
         self.train, self.held = (len(side.all_rows) for side in sides)
         self._cache = paths.build(profile.name) / "heatmaps" / run.id
         maps = None, None
         if run.config.model == "tracker1d":
             device = devices.choose(run.config.precision)
-            plain = dataclasses.replace(run.config, variants=1)
+            varied, plain = run.config, dataclasses.replace(run.config, variants=1)
             maps = [
-                tracking.detect(detector, side, config, device, self._cache / name)
-                for name, side, config in zip(
-                    ("train", "held"), sides, (run.config, plain), strict=True
-                )
+                tracking.detect(detector, sides[0], varied, device, self._cache / "train"),
+                tracking.detect(detector, sides[1], plain, device, self._cache / "held"),
             ]
         self.task = tracking.ClipTask(run.config, detector, *sides, *maps)
 

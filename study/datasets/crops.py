@@ -272,11 +272,42 @@ def validation_split(table, share=0.1, *, seed):
     if not 0 < share < 1:
         raise ValueError(f"share is {share}, not between 0 and 1")
     training = (table["split"] == "train").to_numpy()
-    names = sorted(set(table["photograph"][training]), key=lambda n: sha256(f"{seed} {n}".encode()))
+    names = _ranked(table["photograph"][training], seed)
     if len(names) < 2:
         raise ValueError(f"{len(names)} training photographs cannot be split")
     count = min(max(round(share * len(names)), 1), len(names) - 1)
     return training & table["photograph"].isin(names[:count]).to_numpy()
+
+
+def folds(table, count, *, seed):
+    """The fold of each training face in a cross-validation, by photograph.
+
+    Photographs are ranked as in `validation_split` and dealt out in turn, so that folds hold
+    equally many of them, and faces of one photograph share a fold.
+
+    Args:
+        table: columns split and photograph, B rows.
+        count: of the folds, 2 or more.
+        seed: another seed, other folds.
+
+    Returns:
+        (B,) int: 0 to count - 1, and -1 where split is not "train".
+
+    Raises:
+        ValueError: there are fewer training photographs than folds.
+    """
+    training = (table["split"] == "train").to_numpy()
+    names = _ranked(table["photograph"][training], seed)
+    if not 2 <= count <= len(names):
+        raise ValueError(f"{len(names)} training photographs cannot be split into {count} folds")
+    dealt = {name: number % count for number, name in enumerate(names)}
+    fold = table["photograph"].map(dealt).fillna(-1).to_numpy(dtype=int)
+    return np.where(training, fold, -1)
+
+
+def _ranked(photographs, seed):
+    """Distinct photographs by a hash of seed and name."""
+    return sorted(set(photographs), key=lambda name: sha256(f"{seed} {name}".encode()))
 
 
 def for_each(function, items, *, jobs, progress, label, total=None, unit="image"):

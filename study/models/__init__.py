@@ -5,6 +5,7 @@ from study.models.coordinates import Coordinates
 from study.models.detector import Detector1D, Detector2D
 from study.models.fan import FAN
 from study.models.hourglass import Backbone
+from study.models.integral import Integral
 from study.models.recurrent import Tracker2D
 from study.models.simcc import SimCC
 from study.models.tracker import Tracker1D
@@ -14,6 +15,7 @@ MODELS = {
     "detector2d": Detector2D,
     "simcc": SimCC,
     "coordinates": Coordinates,
+    "integral": Integral,
 }
 TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D}
 
@@ -26,6 +28,7 @@ __all__ = [
     "Coordinates",
     "Detector1D",
     "Detector2D",
+    "Integral",
     "SimCC",
     "Tracker1D",
     "Tracker2D",

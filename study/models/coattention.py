@@ -71,3 +71,74 @@ class CoAttention(nn.Module):
         fused_x = fuse(d_x, w_yx, rows_y, self.gamma)
         fused_y = fuse(rows_y, w_xy, d_x, self.gamma)
         return fused_x, fused_y.transpose(-1, -2)
+
+
+class RowCoAttention(nn.Module):
+    """The other reading of Eq. 9: what is left of the compressed axis asks, not the positions.
+
+    The affinity matrices are columns x columns, so each says which of the other axis's compressed
+    rows a compressed row takes up; P and Q are (positions, positions).
+
+    Args:
+        positions: d, along the axis that a feature describes, F/4.
+        gamma: as in `CoAttention`.
+
+    d_x (B, C, positions, columns), d_y (B, C, columns, positions) -> the same shapes.
+    """
+
+    def __init__(self, positions, gamma):
+        super().__init__()
+        self.inner = CoAttention(positions, gamma)
+
+    def affinities(self, d_x, d_y):
+        """W^xy and W^yx, each (B, C, columns, columns)."""
+        return self.inner.affinities(d_x.transpose(-1, -2), d_y.transpose(-1, -2))
+
+    def forward(self, d_x, d_y):
+        fused = self.inner(d_x.transpose(-1, -2), d_y.transpose(-1, -2))
+        return tuple(d.transpose(-1, -2) for d in fused)
+
+
+class PooledFusion(nn.Module):
+    """Eq. 10 without attention, the control: every position gets the mean of the other axis.
+
+    D' = D + gamma mean(D_other) P: what Eq. 10 would add if every affinity were alike, through
+    matrices of the same size, so with as many parameters as `CoAttention`.
+
+    Args:
+        columns, gamma: as in `CoAttention`.
+
+    d_x (B, C, positions, columns), d_y (B, C, columns, positions) -> the same shapes.
+    """
+
+    def __init__(self, columns, gamma):
+        super().__init__()
+        self.gamma = gamma
+        self.p = nn.Parameter(torch.empty(columns, columns))
+        self.q = nn.Parameter(torch.empty(columns, columns))
+        nn.init.xavier_uniform_(self.p)
+        nn.init.xavier_uniform_(self.q)
+
+    def forward(self, d_x, d_y):
+        rows_y = d_y.transpose(-1, -2)  # (B, C, positions, columns)
+        fused_x = d_x + self.gamma * (rows_y.mean(-2, keepdim=True) @ self.q)
+        fused_y = rows_y + self.gamma * (d_x.mean(-2, keepdim=True) @ self.p)
+        return fused_x, fused_y.transpose(-1, -2)
+
+
+FUSIONS = ("positions", "rows", "pooled")
+
+
+def fusion(kind, *, positions, columns, gamma):
+    """The module of a kind: "positions" is `CoAttention`, "rows" its other reading, "pooled" none.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if kind == "positions":
+        return CoAttention(columns, gamma)
+    if kind == "rows":
+        return RowCoAttention(positions, gamma)
+    if kind == "pooled":
+        return PooledFusion(columns, gamma)
+    raise ValueError(f"fusion {kind!r} is unknown; there are {', '.join(FUSIONS)}")

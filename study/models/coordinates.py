@@ -97,7 +97,7 @@ def wing_loss(output, wanted):
     Args:
         output, wanted: tuples of one tensor (B, N, 2), in sides of the crop.
     """
-    return wing(_errors(output, wanted)).sum() / len(output[0])
+    return wing(UNIT * difference(output, wanted)).sum() / len(output[0])
 
 
 def squared_loss(output, wanted):
@@ -106,11 +106,16 @@ def squared_loss(output, wanted):
     Args:
         output, wanted: as in `wing_loss`.
     """
-    return _errors(output, wanted).square().sum() / len(output[0])
+    return (UNIT * difference(output, wanted)).square().sum() / len(output[0])
 
 
-def _errors(output, wanted):
+def difference(output, wanted):
+    """Found minus true points of tuples of one tensor each: (B, N, 2), in sides of the crop.
+
+    Raises:
+        ValueError: their shapes differ.
+    """
     (found,), (true,) = output, wanted
     if found.shape != true.shape:
         raise ValueError(f"output is {tuple(found.shape)}, wanted is {tuple(true.shape)}")
-    return UNIT * (found.float() - true)
+    return found.float() - true

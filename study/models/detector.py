@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from study.models.coattention import CoAttention
+from study.models import coattention
 from study.models.hourglass import Backbone, deepest
 
 
@@ -16,6 +16,18 @@ def deconvolution_stride(size, length):
     if rest or stride < 1:
         raise ValueError(f"length {length} is no multiple of F/4 = {size // 4} (F = {size})")
     return stride
+
+
+def means(length, head_length):
+    """How many of a head's bins are averaged to one of L; 1 where the head gives L itself.
+
+    Raises:
+        ValueError: the head's bins are no multiple of L.
+    """
+    pool, rest = divmod(head_length or length, length)
+    if rest or pool < 1:
+        raise ValueError(f"head_length {head_length} is no multiple of length {length}")
+    return pool
 
 
 def halvings(rest, columns):
@@ -74,11 +86,12 @@ class AxisEncoder(nn.Module):
 class AxisDecoder(nn.Module):
     """CNN2: what is left of the columns to the heatmaps of one axis, ending in a deconvolution.
 
-    (B, width, positions, columns) -> (B, N, L), L = stride * positions.
+    (B, width, positions, columns) -> (B, N, L), L = stride * positions / pool.
     """
 
-    def __init__(self, *, width, hidden, columns, landmarks, stride):
+    def __init__(self, *, width, hidden, columns, landmarks, stride, pool=1):
         super().__init__()
+        self.pool = pool
         self.merge = nn.Sequential(
             nn.Conv2d(width, hidden, (3, columns), padding=(1, 0), bias=False),
             nn.BatchNorm2d(hidden),
@@ -93,7 +106,8 @@ class AxisDecoder(nn.Module):
 
     def forward(self, x):
         merged = self.merge(x).squeeze(-1)  # (B, hidden, positions)
-        return self.deconvolve(self.mix(merged))
+        h = self.deconvolve(self.mix(merged))
+        return nn.functional.avg_pool1d(h, self.pool) if self.pool > 1 else h
 
 
 class Detector1D(nn.Module):
@@ -108,6 +122,9 @@ class Detector1D(nn.Module):
         width: channels of D^x and D^y, the output of CNN1.
         columns: compressed size that CNN1 leaves of the other axis.
         hidden: channels of CNN2.
+        fusion: how the axes are joined, a kind of `coattention.fusion`.
+        head_length: bins that the deconvolution gives, a multiple of L, whose means are the L
+            bins: a head of one capacity at every L. 0 is L itself.
 
     (B, 3, F, F) -> h_x, h_y, each (B, N, L).
     """
@@ -125,6 +142,8 @@ class Detector1D(nn.Module):
         width=64,
         columns=4,
         hidden=128,
+        fusion="positions",
+        head_length=0,
     ):
         super().__init__()
         self.landmarks, self.size, self.length = landmarks, size, length
@@ -136,10 +155,12 @@ class Detector1D(nn.Module):
             hidden=hidden,
             columns=columns,
             landmarks=landmarks,
-            stride=deconvolution_stride(size, length),
+            stride=deconvolution_stride(size, head_length or length),
+            pool=means(length, head_length),
         )
         self.cnn1_x, self.cnn1_y = AxisEncoder(**encoder), AxisEncoder(**encoder)
-        self.co_attention = CoAttention(columns, gamma)
+        at = dict(positions=size // 4, columns=columns, gamma=gamma)
+        self.co_attention = coattention.fusion(fusion, **at)
         self.cnn2_x, self.cnn2_y = AxisDecoder(**decoder), AxisDecoder(**decoder)
 
     def distributions(self, images):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from study import heatmaps
-from study.models import coordinates, simcc
+from study.models import coordinates, integral, simcc
 
 DIRECT = "direct"  # in place of a decoder, of a model whose output are points
 
@@ -93,5 +93,8 @@ OBJECTIVES = {
         {"wing": coordinates.wing_loss, "l2": coordinates.squared_loss},
         _of_sides,
         (DIRECT,),
+    ),
+    "integral": Objective(
+        _side_targets, {"l1": integral.absolute_loss}, _of_sides, (DIRECT,)
     ),
 }
