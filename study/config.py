@@ -554,8 +554,9 @@ def _runs(raw, size, where):
         else:
             inside = []
             _require_used({**shared, **own}, here)
-            common = {"size": size, **_section(raw, "training", where)}
-            given = _of_model(own.get("model"), {**common, **shared, **own}["size"])
+            model = own.get("model")
+            common = {"size": size, **_used(_section(raw, "training", where), model)}
+            given = _of_model(model, {**common, **shared, **own}["size"])
             config = fill(TrainingConfig, _merge(common, given, shared, own), here)
         found[name] = _seeded(str(name), values, config, inside, here)
     # All first seeds, then all second ones: an interrupted profile has every row once.
@@ -574,10 +575,17 @@ def _of_model(model, size):
     return {}
 
 
+def _used(values, model):
+    """Of what all trainings share, the keys that a model can use."""
+    if model not in MODELS:
+        return values
+    return {key: value for key, value in values.items() if model in USED_BY.get(key, MODELS)}
+
+
 def _require_used(values, where):
     """Keys that the model of a run cannot use fail by name."""
     model = values.get("model")
-    unused = [key for key in values if model in MODELS and model not in USED_BY.get(key, MODELS)]
+    unused = [key for key in values if key not in _used(values, model)]
     if unused:
         known = ", ".join(USED_BY[unused[0]])
         raise ConfigError(
@@ -591,7 +599,11 @@ def _is_tracker(values):
 
 def _inside(found, name, where):
     """The runs of the detector that a tracker names."""
-    detectors = [known for known, runs in found.items() if runs[0].config.model in MODELS]
+    detectors = [
+        known
+        for known, runs in found.items()
+        if runs[0].config.model in MODELS and not runs[0].folds
+    ]
     if name not in detectors:
         listed = ", ".join(map(str, detectors))
         raise ConfigError(f"{where}.detector: no detector {name!r}; there are {listed}")

@@ -22,8 +22,14 @@ from study import heatmaps, paper, paths
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8A8A8A"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
-COLOR = {"detector1d": BLUE, "detector2d": VERMILION, "simcc": GREEN, "coordinates": PURPLE}
-LABEL = {"detector1d": "1D", "detector2d": "2D", "simcc": "SimCC", "coordinates": "coordinates"}
+COLOR = {
+    **{"detector1d": BLUE, "detector2d": VERMILION},
+    **{"simcc": GREEN, "coordinates": PURPLE, "integral": ORANGE},
+}
+LABEL = {
+    **{"detector1d": "1D", "detector2d": "2D"},
+    **{"simcc": "SimCC", "coordinates": "coordinates", "integral": "integral"},
+}
 METHOD = {"detector1d": "detector-1d", "detector2d": "detector-2d"}
 WIDTH = 7.2  # inches; the page shows figures at about 1.3 times this
 DPI = 150

@@ -23,10 +23,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from study import faces
+from study import faces, training
 from study import weights as weight_files
 from study.datasets import augment, crops
-from study.heatmaps import DECODERS, decode_marginals
+from study.heatmaps import DECODERS
 
 LANDMARKS = 68
 # Mean absolute difference, of full scale 1, between the thumbnails of two consecutive frames.
@@ -321,10 +321,7 @@ class Follower:
         return _Seen(points, found.confidence, state) if possible else None
 
     def _decode(self, heatmaps):
-        config = self.meta.config
-        h_x, h_y = (h.float() for h in heatmaps)
-        sigma = config.target_sigma
-        return decode_marginals(h_x, h_y, config.size, self.decoder, sigma=sigma).cpu()
+        return training.decode(heatmaps, self.meta.config, self.decoder).cpu()
 
 
 class _Look(NamedTuple):

@@ -18,6 +18,7 @@ from study.config import TrackerConfig
 from study.datasets import crops as crop_cache
 from study.datasets import w300vw
 from study.datasets.augment import Augmentation
+from study.models.objectives import OBJECTIVES
 
 # TFLOP/s that a GPU is assumed to sustain in a training: two thirds of what a V100, the usual card
 # of 32 GiB, does at most in float32.
@@ -137,7 +138,8 @@ def _essential(config):
     if isinstance(config, TrackerConfig):
         plain = dict(lam=0.0, variants=1, detector=_essential(config.detector))
         return dataclasses.replace(config, **same, **plain)
-    plain = dict(sigma=0.1, decoder="argmax", augmentation=Augmentation(), frame_step=0)
+    decoder = OBJECTIVES[config.model].decoders[0]
+    plain = dict(sigma=0.1, decoder=decoder, augmentation=Augmentation(), frame_step=0)
     return dataclasses.replace(config, **same, **plain, gamma=float(config.gamma > 0))
 
 
@@ -157,6 +159,12 @@ class Seen:
     samples: int
     held: int
     tested: int
+
+
+def _of_folds(faces, folds):
+    """`Seen` of one training of a cross-validation; folds hold about as many faces each."""
+    held = round(faces / folds)
+    return Seen(faces - held, held, 0)
 
 
 class Plan:
@@ -205,11 +213,15 @@ class Plan:
 
     def seen(self, run):
         """`Seen` of a run."""
+        if run.group == "folds":
+            return _of_folds(self.stills.train + self.stills.held, run.folds)
         if run.group not in configs.ON_VIDEO:
             tested = self.stills.test if run.group in configs.TESTED else 0
             return Seen(self.stills.train, self.stills.held, tested)
         video, first = self.profile.video, self.videos[0]
         apart = round(video.apart * first.train)
+        if run.group == "tracker_folds":
+            return _of_folds(apart or first.train, run.folds)
         if run.group == "tracker":
             frames = sum(there.test for there in self.videos)
             return Seen(apart or first.train, first.held, len(_residuals(run.config)) * frames)

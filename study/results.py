@@ -44,13 +44,18 @@ class Results:
 
     @property
     def newest(self):
-        """The record on stills that was finished last, or None."""
-        return _newest(self.records, on_video=False)
+        """The record on stills that was finished last, cross-validations apart, or None."""
+        return _newest(self._whole, on_video=False)
 
     @property
     def newest_on_video(self):
-        """The record on videos that was finished last, or None."""
-        return _newest(self.records, on_video=True)
+        """The record on videos that was finished last, cross-validations apart, or None."""
+        return _newest(self._whole, on_video=True)
+
+    @property
+    def _whole(self):
+        """The records of trainings on all that there is to train on."""
+        return {id: record for id, record in self.records.items() if not record.get("fold")}
 
     @property
     def seconds(self):

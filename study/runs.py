@@ -192,7 +192,7 @@ def train(profile, run, report=print, *, record=True):
             job.task,
             seed=run.seed,
             checkpoint=checkpoint_file(profile, run),
-            data=job.data,
+            data=f"{job.data} {_fold(run)}" if run.folds else job.data,
             report=lambda news: report(_line(run, news)),
         )
         _save_weights(profile, run, model)

@@ -77,7 +77,7 @@ def test_an_unknown_run_is_one_line(root, capsys):
 
 def test_an_unknown_group_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "tiny", "--group", "final")
-    known = "resolution, coattention, rival, search, video, tracker"
+    known = "resolution, coattention, ablation, rival, tracker, search, video, folds, tracker_folds"
     assert line == f"error: no group 'final'; there are {known}"
 
 

@@ -98,18 +98,32 @@ def test_coordinates_have_no_bins_and_no_decoder():
     assert rival("coordinates", loss="l2").config.loss == "l2"
 
 
-@pytest.mark.parametrize("key", ["decoder", "sigma"])
-def test_what_all_trainings_share_does_not_bind_coordinates(key):
-    raw = changed("training." + key, {"decoder": "local", "sigma": 0.1}[key])
-    raw["runs"]["rival"] = {"model": "coordinates"}
+def test_integral_regression_has_bins_and_no_decoder():
+    run = rival("integral", length=16)
+    assert (run.group, run.config.length, run.config.decoder) == ("rival", 16, "direct")
+    assert run.config.loss == "l1"
+
+
+SHARED = {"decoder": "local", "sigma": 0.1, "rule": "floor", "head_length": 64, "fusion": "rows"}
+
+
+@pytest.mark.parametrize("model", ["simcc", "coordinates", "integral", "detector2d"])
+@pytest.mark.parametrize("key", SHARED)
+def test_what_all_trainings_share_does_not_bind_a_model_that_cannot_use_it(key, model):
+    raw = changed("training." + key, SHARED[key])
+    bins = {"length": 16} if model in ("detector2d", "integral") else {}
+    raw["runs"]["other"] = {"model": model, **bins}
     profile = config.parse(raw, "params.yaml")
-    assert getattr(profile.run("one-s0").config, key) == raw["training"][key]
-    assert profile.run("rival-s0").config.decoder == "direct"
+    assert getattr(profile.run("one-s0").config, key) == SHARED[key]
+    other, uses = profile.run("other-s0").config, model in config.USED_BY[key]
+    usual = "direct" if key == "decoder" else getattr(TrainingConfig("detector1d", 64, 64), key)
+    assert getattr(other, key) == (SHARED[key] if uses else usual)
 
 
-@pytest.mark.parametrize("model", ["simcc", "coordinates"])
+@pytest.mark.parametrize("model", ["simcc", "coordinates", "integral"])
 def test_a_rival_can_be_a_candidate_and_survives_its_record(model):
-    run = rival(model, group="search", rate=1e-3)
+    bins = {"length": 16} if model == "integral" else {}
+    run = rival(model, group="search", rate=1e-3, **bins)
     assert run.group == "search"
     values = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(run.config)))
     assert config.training_config(values) == run.config
@@ -130,6 +144,19 @@ def test_a_rival_can_be_a_candidate_and_survives_its_record(model):
         ({"model": "simcc", "group": "resolution"}, "group 'resolution' does not fit a simcc"),
         ({"model": "coordinates", "group": "video"}, "group 'video' does not fit a coordinates"),
         ({"model": "detector1d", "length": 32, "group": "rival"}, "'rival' does not fit a det"),
+        ({"model": "integral"}, "runs.rival: missing: length"),
+        ({"model": "integral", "length": 16, "gamma": 0.4}, "no such key of integral: gamma. With"),
+        ({"model": "integral", "length": 16, "sigma": 0.1}, "no such key of integral: sigma. With"),
+        ({"model": "integral", "length": 16, "decoder": "local"}, "no such key of integral: deco"),
+        ({"model": "integral", "length": 16, "rule": "floor"}, "no such key of integral: rule. Wi"),
+        ({"model": "integral", "length": 16, "loss": "l2"}, "loss 'l2': there are l1"),
+        ({"model": "integral", "length": 12}, "length 12 is no multiple of F/4 = 8"),
+        ({"model": "integral", "length": 0}, "length is 0; it must be positive"),
+        ({"model": "integral", "length": 16, "group": "ablation"}, "'ablation' does not fit a int"),
+        ({"model": "simcc", "rule": "floor"}, "no such key of simcc: rule. With rule: detector1"),
+        ({"model": "coordinates", "rule": "centre"}, "no such key of coordinates: rule"),
+        ({"model": "detector2d", "length": 16, "fusion": "rows"}, "key of detector2d: fusion. Wit"),
+        ({"model": "detector2d", "length": 16, "head_length": 32}, "detector2d: head_length. With"),
         ({"model": "simcc", "columns": 3}, "cannot halve 8 positions to 3 columns"),
         ({"model": "simcc", "size": "64"}, "runs.rival.size: '64' is str, not int"),
     ],
@@ -142,6 +169,157 @@ def test_what_a_model_s_own_section_cannot_use_fails_too():
     raw = changed("models.coordinates", {"sigma": 0.02})
     raw["runs"]["rival"] = {"model": "coordinates"}
     assert "runs.rival: no such key of coordinates: sigma" in message(raw)
+
+
+def test_a_1d_detector_can_be_fused_headed_and_rounded_in_other_ways():
+    raw = changed("runs.other", {"model": "detector1d", "length": 16, "fusion": "pooled"})
+    raw["runs"]["other"] |= {"head_length": 96, "rule": "floor", "group": "ablation"}
+    run = config.parse(raw, "params.yaml").run("other-s0")
+    assert (run.config.fusion, run.config.head_length, run.config.rule) == ("pooled", 96, "floor")
+    values = yaml.safe_load(yaml.safe_dump(dataclasses.asdict(run.config)))
+    assert config.training_config(values) == run.config
+    for key in ("fusion", "head_length", "rule"):  # as in records from before there were any
+        del values[key]
+    plain = {"fusion": "positions", "head_length": 0, "rule": "centre", "length": 16}
+    assert config.training_config(values) == dataclasses.replace(run.config, **plain)
+
+
+def test_a_long_head_reaches_lengths_that_a_deconvolution_does_not():
+    # F/4 = 8: 96 bins are 12 of them each, and 12 bins the means of 8.
+    raw = changed("runs.other", {"model": "detector1d", "length": 12, "head_length": 96})
+    assert config.parse(raw, "params.yaml").run("other-s0").config.length == 12
+
+
+@pytest.mark.parametrize(
+    "values, where",
+    [
+        ({"fusion": "symmetric"}, "fusion 'symmetric': there are positions, rows, pooled"),
+        ({"rule": "round"}, "rule 'round': there are centre, floor"),
+        ({"head_length": 80}, "head_length 80 is no multiple of length 32"),
+        ({"head_length": 16}, "head_length 16 is no multiple of length 32"),
+        ({"length": 20, "head_length": 100}, "length 100 is no multiple of F/4 = 8"),
+        ({"head_length": "64"}, "head_length: '64' is str, not int"),
+        ({"rule": 3}, "rule: 3 is int, not str"),
+    ],
+)
+def test_ways_that_there_are_not_fail_by_name(values, where):
+    assert where in message(changed("runs.one", {**RAW["runs"]["one"], **values}))
+
+
+# --- groups and folds -------------------------------------------------------------------------
+
+
+def test_a_group_is_tested_or_not():
+    assert set(config.TESTED) < set(config.GROUPS)
+    assert "ablation" in config.TESTED
+    assert not {"search", "video", *config.IN_FOLDS} & set(config.TESTED)
+    assert len(set(config.GROUPS)) == len(config.GROUPS)
+
+
+@pytest.mark.parametrize("model, length", [("detector1d", 32), ("detector2d", 16)])
+def test_detectors_can_be_ablations(model, length):
+    raw = changed("runs.other", {"model": model, "length": length, "group": "ablation"})
+    profile = config.parse(raw, "params.yaml")
+    assert [run.id for run in profile.group("ablation")] == ["other-s0"]
+    assert (profile.run("other-s0").fold, profile.run("other-s0").folds) == (0, 0)
+
+
+CROSSED = {"group": "folds", "model": "detector1d", "length": 32, "folds": 3}
+
+
+def test_a_run_in_folds_is_one_for_each_fold_and_seed():
+    profile = config.parse(changed("runs.crossed", {**CROSSED, "seeds": [0, 2]}), "params.yaml")
+    found = profile.group("folds")
+    ids = [f"crossed-f{fold}-s{seed}" for seed in (0, 2) for fold in range(3)]
+    assert [run.id for run in found] == ids
+    assert [(run.fold, run.folds, run.seed) for run in found[:4]] == [
+        *((0, 3, 0), (1, 3, 0), (2, 3, 0)),
+        (0, 3, 2),
+    ]
+    assert len({run.config for run in found}) == 1
+    assert profile.run("crossed-f1-s2").fold == 1
+    assert profile.run("one-s0").id == "one-s0"
+
+
+def with_trackers(**runs):
+    """RAW with a video data set, a detector for trackers, a tracker, and these runs."""
+    raw = changed("video", {"name": "300VW", "root": "data/300VW", "source": "data/300VW"})
+    raw["tracker"] = "tracked"
+    raw["runs"] |= {"tracked": {"model": "tracker1d", "detector": "one"}, **runs}
+    return raw
+
+
+TRACKED = {"group": "tracker_folds", "model": "tracker1d", "detector": "one", "folds": 2}
+
+
+def test_a_tracker_in_folds_holds_the_detector_of_its_seed_in_every_fold():
+    profile = config.parse(with_trackers(crossed={**TRACKED, "seeds": [0, 1]}), "params.yaml")
+    found = profile.group("tracker_folds")
+    assert [run.id for run in found] == [f"crossed-f{f}-s{s}" for s in (0, 1) for f in (0, 1)]
+    assert [profile.inside(run).id for run in found] == ["one-s0", "one-s0", "one-s1", "one-s1"]
+
+
+def test_a_tracker_holds_no_detector_of_a_fold():
+    raw = with_trackers(crossed=CROSSED)
+    raw["runs"]["tracked"]["detector"] = "crossed"
+    assert "runs.tracked.detector: no detector 'crossed'; there are one, two, try" in message(raw)
+
+
+def test_a_tracker_rounds_as_its_detector():
+    raw = with_trackers()
+    raw["runs"]["one"]["rule"] = "floor"
+    profile = config.parse(raw, "params.yaml")
+    assert profile.run("tracked-s0").config.rule == "floor"
+    assert config.parse(with_trackers(), "params.yaml").run("tracked-s0").config.rule == "centre"
+
+
+ONLY = "`folds` belongs to folds and tracker_folds, and to no other"
+
+
+@pytest.mark.parametrize(
+    "values, where",
+    [
+        ({"group": "folds", "folds": None}, "folds: None is no whole number of 2 or more"),
+        ({"group": "folds", "folds": 1}, "runs.crossed.folds: 1 is no whole number of 2 or more"),
+        ({"group": "folds", "folds": 0}, "folds: 0 is no whole number of 2 or more"),
+        ({"group": "folds", "folds": -3}, "folds: -3 is no whole number of 2 or more"),
+        ({"group": "folds", "folds": "x"}, "folds: 'x' is no whole number of 2 or more"),
+        ({"group": "folds", "folds": 2.0}, "folds: 2.0 is no whole number of 2 or more"),
+        ({"group": "folds", "folds": True}, "folds: True is no whole number of 2 or more"),
+        ({"group": "folds"}, ONLY),
+        ({"group": "tracker_folds"}, "group 'tracker_folds' does not fit a detector1d"),
+        ({"group": "resolution", "folds": 3}, ONLY),
+        ({"group": "ablation", "folds": 3}, ONLY),
+        ({"group": "search", "folds": 0}, ONLY),
+        ({"folds": 3}, ONLY),
+        ({"model": "simcc", "group": "folds", "folds": 3}, "group 'folds' does not fit a simcc"),
+    ],
+)
+def test_folds_that_cannot_be_fail_by_name(values, where):
+    run = {"model": "detector1d", "length": 32, **values}
+    assert where in message(changed("runs.crossed", run))
+
+
+@pytest.mark.parametrize(
+    "values, where",
+    [
+        ({"group": "tracker_folds"}, ONLY),
+        ({"group": "tracker", "folds": 2}, ONLY),
+        ({"folds": 2}, ONLY),
+        ({"group": "tracker_folds", "folds": 1}, "folds: 1 is no whole number"),
+        ({"group": "folds", "folds": 2}, "group 'folds' does not fit a tracker1d"),
+        ({"group": "ablation"}, "group 'ablation' does not fit a tracker1d"),
+    ],
+)
+def test_folds_of_trackers_that_cannot_be_fail_by_name(values, where):
+    run = {"model": "tracker1d", "detector": "one", **values}
+    assert where in message(with_trackers(crossed=run))
+
+
+def test_trackers_in_folds_need_videos():
+    raw = with_trackers(crossed=TRACKED)
+    del raw["video"], raw["runs"]["tracked"]
+    assert "runs.crossed needs videos; there is no key `video`" in message(raw)
 
 
 def test_the_label_says_whether_faces_are_rendered():

@@ -21,6 +21,7 @@ from study.datasets import crops, load, video
 from study.datasets.crops import (
     build,
     cut,
+    folds,
     read,
     resolution,
     square,
@@ -566,6 +567,76 @@ def test_at_least_one_photograph_falls_on_each_side():
 def test_a_share_outside_0_and_1_is_refused(share):
     with pytest.raises(ValueError, match=f"share is {share}"):
         validation_split(faces_table(), share=share, seed=0)
+
+
+# Folds
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 32])
+def test_each_training_face_is_in_one_fold_and_no_test_face_in_any(count):
+    table = faces_table()
+    fold = folds(table, count, seed=3)
+    assert fold.shape == (len(table),) and fold.dtype.kind == "i"
+    training = (table["split"] == "train").to_numpy()
+    assert set(fold[training]) == set(range(count)) and set(fold[~training]) == {-1}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 32])
+def test_faces_of_a_photograph_share_a_fold_and_folds_hold_equally_many_photographs(count):
+    table = faces_table().assign(fold=folds(faces_table(), count, seed=3))
+    table = table[table["fold"] >= 0]
+    assert (table.groupby("photograph")["fold"].nunique() == 1).all()
+    sizes = table.groupby("fold")["photograph"].nunique()
+    assert sizes.sum() == 32 and sizes.max() - sizes.min() == (32 % count > 0)
+
+
+def test_a_test_face_of_a_training_photograph_is_in_no_fold():
+    table = faces_table()
+    fold = folds(table, 3, seed=3)
+    twin = table[fold == 1].assign(split="test")
+    both = folds(pd.concat([table, twin]), 3, seed=3)
+    assert both.tolist() == fold.tolist() + [-1] * len(twin)
+
+
+def test_folds_do_not_depend_on_the_order_of_rows_or_on_test_faces():
+    table = faces_table()
+    expected = dict(zip(table["photograph"], folds(table, 4, seed=3), strict=True))
+    shuffled = table.sample(frac=1, random_state=0)
+    found = folds(shuffled, 4, seed=3)
+    assert dict(zip(shuffled["photograph"], found, strict=True)) == expected
+    training = table[table["split"] == "train"]
+    found = folds(training, 4, seed=3)
+    alone = dict(zip(training["photograph"], found, strict=True))
+    assert alone == {name: fold for name, fold in expected.items() if fold >= 0}
+
+
+def test_folds_are_the_same_on_every_machine_and_others_for_another_seed():
+    table = faces_table(photographs=12)
+    fold = folds(table, 3, seed=0)
+    found = [sorted(set(table["photograph"][fold == number])) for number in range(3)]
+    assert found == PINNED_FOLDS
+    assert folds(table, 3, seed=1).tolist() != fold.tolist()
+
+
+PINNED_FOLDS = [
+    ["afw/11", "afw/3", "afw/7"],
+    ["afw/4", "afw/8", "afw/9"],
+    ["afw/1", "afw/2", "afw/6"],
+]
+
+
+def test_the_first_photographs_of_the_folds_are_those_of_a_split_of_their_seed():
+    table = faces_table()
+    fold = folds(table, 32, seed=3)
+    first = table["photograph"][fold == 0].iloc[0]
+    assert set(table["photograph"][validation_split(table, share=0.01, seed=3)]) == {first}
+
+
+@pytest.mark.parametrize("count", [-1, 0, 1, 33])
+def test_folds_that_cannot_be_are_refused(count):
+    message = f"32 training photographs cannot be split into {count} folds"
+    with pytest.raises(ValueError, match=message):
+        folds(faces_table(), count, seed=0)
 
 
 @needs_real_faces

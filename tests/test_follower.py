@@ -287,6 +287,21 @@ def test_an_unknown_decoder_and_other_landmarks_are_named():
         Follower(blob.detect, other, blob.CPU)
 
 
+def test_points_are_read_by_the_rule_that_the_detector_was_trained_by():
+    # F = 64: alike at L = 64; at L = 16, four px a bin, its centre is 1.5 px above its start.
+    for length, lower in ((64, 0.0), (16, 1.5)):
+        points = {}
+        for rule in ("centre", "floor"):
+            config = TrainingConfig("detector1d", size=64, length=length, rule=rule)
+            meta = dataclasses.replace(blob.META, config=config)
+            one = Follower(blob.detect, meta, blob.CPU, decoder="argmax")
+            h = torch.eye(length)[torch.arange(68) % length][None]
+            points[rule] = one._decode((h, h))
+        assert points["centre"][0, 3].tolist() == [3.5 * 64 / length - 0.5] * 2
+        expected = points["centre"] - lower
+        torch.testing.assert_close(points["floor"], expected, atol=1e-5, rtol=0)
+
+
 def test_the_real_networks_step_equals_the_followers():
     """One look and one refinement in the follower are `Tracker1D.step`."""
     config = TrainingConfig("detector1d", size=32, length=24, channels=8, depth=1)

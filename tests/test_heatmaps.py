@@ -12,10 +12,12 @@ from study.heatmaps import (
     decode_joint,
     decode_marginals,
     distribution_targets,
+    half_bin,
     joint_targets,
     marginal_targets,
     quantization_error,
     quantize,
+    quantize_to_centres,
     to_bins,
     to_pixels,
 )
@@ -62,6 +64,41 @@ def test_quantization_error_of_a_batch_has_a_value_a_point():
     assert error.shape == (B, N)
     assert error.min() >= 0
     assert error.max() <= math.sqrt(2) * 60 / 90
+
+
+@pytest.mark.parametrize(
+    "size, length, expected", [(64, 16, 1.5), (64, 64, 0.0), (64, 192, -1 / 3), (256, 768, -1 / 3)]
+)
+def test_half_a_bin_is_counted_from_its_start_in_px_from_zero_to_its_centre_in_ours(
+    size, length, expected
+):
+    # Four px a bin: px 0 to 4 as the paper has them are -0.5 to 3.5 of ours, with the centre 1.5.
+    assert half_bin(size, length) == pytest.approx(expected)
+    assert half_bin(size, length) == pytest.approx(to_pixels(0, size, length))
+
+
+def test_centres_of_the_bins_that_points_are_rounded_down_to_by_hand():
+    points = torch.tensor([[0.0, 3.99], [4.0, 13.5]])
+    expected = torch.tensor([[1.5, 1.5], [5.5, 13.5]])
+    assert torch.equal(quantize_to_centres(points, 64, 16), expected)
+    assert torch.equal(quantize_to_centres(points, 64, 64), torch.tensor([[0.0, 3], [4, 13]]))
+
+
+@given(
+    x=st.floats(0, 1, exclude_max=True),
+    size=st.sampled_from([32, 60, 64, 256]),
+    length=st.sampled_from([16, 45, 96, 192, 768]),
+)
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_rounding_to_centres_is_rounding_down_and_half_a_bin(x, size, length):
+    point = torch.tensor([x * size, size - x * size / 2], dtype=torch.float64)
+    start, centre = quantize(point, size, length), quantize_to_centres(point, size, length)
+    assert torch.equal(centre, start + half_bin(size, length))
+    bins = to_bins(centre, size, length)  # whole ones, those of Eq. 3
+    torch.testing.assert_close(bins, bins.round(), atol=1e-9, rtol=0)
+    torch.testing.assert_close(bins, torch.floor(point * length / size), atol=1e-9, rtol=0)
+    # The paper's px are half a px more than ours.
+    assert ((centre + 0.5 - point).abs() <= 0.5 * size / length + 1e-9).all()
 
 
 def test_bins_and_pixels_are_inverse():

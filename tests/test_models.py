@@ -3,6 +3,7 @@ import inspect
 import pytest
 import torch
 
+from study import heatmaps
 from study.models import (
     FAN,
     MODELS,
@@ -11,10 +12,19 @@ from study.models import (
     Coordinates,
     Detector1D,
     Detector2D,
+    Integral,
     SimCC,
 )
-from study.models.coattention import affinity, fuse
-from study.models.detector import AxisEncoder, deconvolution_stride
+from study.models.coattention import (
+    FUSIONS,
+    PooledFusion,
+    RowCoAttention,
+    affinity,
+    fuse,
+    fusion,
+)
+from study.models.coordinates import to_pixels
+from study.models.detector import AxisEncoder, deconvolution_stride, means
 from study.models.hourglass import deepest
 
 B, N = 3, 5
@@ -28,12 +38,14 @@ PARAMETERS = {
     "detector2d, L/F 0.5": (dict(length=128), 24_211_652),
     "simcc": (dict(length=768), 24_580_292),
     "coordinates": ({}, 24_455_432),
+    "integral": (dict(length=64), 24_185_540),  # those of the 2D detector
 }
 SMALL = {
     "detector1d": (dict(length=192, gamma=0.4), 731_640),
     "detector2d": (dict(length=32), 427_668),
     "simcc": (dict(length=192), 500_244),
     "coordinates": ({}, 671_448),
+    "integral": (dict(length=32), 427_668),
 }
 
 
@@ -65,12 +77,18 @@ def coordinates(seed=0, **changed):
     return Coordinates(**{**TINY, **changed})
 
 
+def integral(length=32, seed=0, **changed):
+    torch.manual_seed(seed)
+    return Integral(**{**TINY, "length": length, **changed})
+
+
 def every_tiny_model():
     return {
         "detector1d": detector1d,
         "detector2d": detector2d,
         "simcc": simcc,
         "coordinates": coordinates,
+        "integral": integral,
     }
 
 
@@ -167,10 +185,27 @@ def test_simcc_gives_a_pair_of_logits_at_any_length(length):
     assert x.isfinite().all() and y.isfinite().all()
 
 
-def test_coordinates_are_a_point_a_landmark():
+@pytest.mark.parametrize("make", [coordinates, integral])
+def test_regressions_give_a_point_a_landmark(make):
     with torch.no_grad():
-        points = coordinates().eval()(images())
+        points = make().eval()(images())
     assert points.shape == (B, N, 2) and points.isfinite().all()
+
+
+@pytest.mark.parametrize("length", [16, 48, 64])
+def test_integral_regression_is_the_2d_detector_up_to_its_last_layer_at_every_length(length):
+    two, one = detector2d(length), integral(length)
+    assert all(torch.equal(value, two.state_dict()[key]) for key, value in one.state_dict().items())
+    one = warmed(one)
+    torch.nn.init.normal_(one.head[-1].weight, std=100)  # maps with peaks
+    two.load_state_dict(one.state_dict())
+    two.eval()
+    with torch.no_grad():
+        p = two(images()).flatten(-2).softmax(-1).unflatten(-1, (length, length))
+        points = one(images())
+    found = heatmaps.decode_joint(p, 64, "integral")  # of what is a distribution already
+    torch.testing.assert_close(to_pixels(points, 64), found, atol=1e-4, rtol=0)
+    assert points.abs().max() > 0.1  # not all at the centre
 
 
 @pytest.mark.parametrize("size, length", [(96, 72), (128, 96)])
@@ -182,9 +217,10 @@ def test_other_face_sizes_work(size, length):
         h = detector2d(length, size=size, columns=columns).eval()(faces)
         x, _ = simcc(length, size=size, columns=columns).eval()(faces)
         points = coordinates(size=size, columns=columns).eval()(faces)
+        expected = integral(length, size=size, columns=columns).eval()(faces)
     assert h_x.shape == x.shape == (2, N, length)
     assert h.shape == (2, N, length, length)
-    assert points.shape == (2, N, 2)
+    assert points.shape == expected.shape == (2, N, 2)
 
 
 @pytest.mark.parametrize("size, side", [(32, 8), (64, 16), (96, 12), (128, 16), (256, 16)])
@@ -215,7 +251,7 @@ def test_coordinates_are_the_mean_of_what_each_position_says():
     torch.testing.assert_close(points.flatten(1), said.mean(1), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["simcc", "coordinates"])
+@pytest.mark.parametrize("name", ["simcc", "coordinates", "integral"])
 def test_last_layers_keep_their_precision_under_autocast(name):
     model = warmed(every_tiny_model()[name]())
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -379,6 +415,246 @@ def test_co_attention_does_not_write_into_its_arguments():
     kept = d_x.clone(), d_y.clone()
     CoAttention(4, 0.4)(d_x, d_y)
     assert torch.equal(d_x, kept[0]) and torch.equal(d_y, kept[1])
+
+
+# --- other readings of co-attention -------------------------------------------------------------
+
+
+def doubles(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_every_fusion_keeps_shapes_and_its_arguments(kind):
+    module = fusion(kind, positions=6, columns=4, gamma=0.4)
+    d_x, d_y = torch.randn(2, 3, 6, 4), torch.randn(2, 3, 4, 6)
+    kept = d_x.clone(), d_y.clone()
+    new_x, new_y = module(d_x, d_y)
+    assert (new_x.shape, new_y.shape) == (d_x.shape, d_y.shape)
+    assert (new_x - d_x).abs().max() > 1e-3 and (new_y - d_y).abs().max() > 1e-3
+    assert torch.equal(d_x, kept[0]) and torch.equal(d_y, kept[1])
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_every_fusion_returns_its_inputs_exactly_at_gamma_zero(kind):
+    module = fusion(kind, positions=6, columns=4, gamma=0.0)
+    d_x, d_y = 1e4 * torch.randn(2, 3, 6, 4), 1e-4 * torch.randn(2, 3, 4, 6)
+    new_x, new_y = module(d_x, d_y)
+    assert torch.equal(new_x, d_x) and torch.equal(new_y, d_y)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_no_fusion_mixes_channels_or_faces(kind):
+    module = fusion(kind, positions=6, columns=4, gamma=0.5)
+    d_x, d_y = torch.randn(2, 3, 6, 4), torch.randn(2, 3, 4, 6)
+    changed = d_y.clone()
+    changed[1, 2] += 1
+    with torch.no_grad():
+        before, after = module(d_x, d_y)[0], module(d_x, changed)[0]
+    moved = (before != after).flatten(2).any(-1)
+    assert moved.tolist() == [[False, False, False], [False, False, True]]
+
+
+def test_each_kind_of_fusion_is_its_module():
+    kinds = {"positions": CoAttention, "rows": RowCoAttention, "pooled": PooledFusion}
+    assert set(FUSIONS) == set(kinds)
+    for kind, module in kinds.items():
+        made = fusion(kind, positions=6, columns=4, gamma=0.3)
+        assert type(made) is module
+        side = 6 if kind == "rows" else 4
+        assert [p.shape for p in made.parameters()] == [(side, side), (side, side)]
+
+
+@pytest.mark.parametrize("kind", ["symmetric", "", None])
+def test_an_unknown_fusion_is_refused_by_name(kind):
+    message = f"fusion {kind!r} is unknown; there are positions, rows, pooled"
+    with pytest.raises(ValueError, match=message):
+        fusion(kind, positions=6, columns=4, gamma=0.4)
+    with pytest.raises(ValueError, match=message):
+        detector1d(fusion=kind)
+
+
+def test_rows_that_ask_equal_equations_9_and_10_with_the_compressed_axis_in_place_of_positions():
+    batch, channels, positions, columns = 2, 3, 5, 4
+    module = RowCoAttention(positions, gamma=0.7).double()
+    d_x = doubles(batch, channels, positions, columns)
+    d_y = doubles(batch, channels, columns, positions)
+    p, q = module.parameters()
+    with torch.no_grad():
+        new_x, new_y = module(d_x, d_y)
+        for b in range(batch):
+            for k in range(channels):
+                wanted = equation_9_and_10(d_x[b, k].T, d_y[b, k].T, p, q, 0.7)
+                torch.testing.assert_close(new_x[b, k], wanted[0].T)
+                torch.testing.assert_close(new_y[b, k], wanted[1].T)
+
+
+def test_rows_that_ask_are_co_attention_of_transposed_features():
+    rows, plain = RowCoAttention(6, gamma=0.5), CoAttention(6, gamma=0.5)
+    plain.load_state_dict(rows.inner.state_dict())
+    d_x, d_y = torch.randn(2, 3, 6, 4), torch.randn(2, 3, 4, 6)
+    with torch.no_grad():
+        found, transposed = rows(d_x, d_y), plain(d_x.mT, d_y.mT)
+    assert all(torch.equal(a, b.mT) for a, b in zip(found, transposed, strict=True))
+
+
+def test_rows_that_ask_by_hand():
+    # Two positions, one column: its affinity to the other axis's only column is 1, so that all of
+    # that is added, gamma times.
+    module = RowCoAttention(2, gamma=0.5)
+    d_x, d_y = torch.tensor([[1.0], [2.0]])[None, None], torch.tensor([[30.0, 40.0]])[None, None]
+    with torch.no_grad():
+        new_x, new_y = module(d_x, d_y)
+    assert new_x.flatten().tolist() == [16.0, 22.0]
+    assert new_y.flatten().tolist() == [30.5, 41.0]
+
+
+def test_affinities_of_rows_are_between_columns_and_their_rows_sum_to_one():
+    module = RowCoAttention(6, gamma=0.5)
+    with torch.no_grad():
+        pair = module.affinities(torch.randn(2, 3, 6, 4), torch.randn(2, 3, 4, 6))
+    for w in pair:
+        assert w.shape == (2, 3, 4, 4) and (w > 0).all()
+        torch.testing.assert_close(w.sum(-1), torch.ones(2, 3, 4))
+        assert (w.sum(-2) - 1).abs().max() > 0.01  # rows, not columns
+
+
+def test_rows_that_ask_refuse_features_of_unequal_axes():
+    with pytest.raises(ValueError, match=r"d_x is \(2, 3, 4, 6\), d_y is \(2, 3, 7, 4\)"):
+        RowCoAttention(6, 0.4)(torch.zeros(2, 3, 6, 4), torch.zeros(2, 3, 4, 7))
+
+
+def test_pooled_fusion_by_hand():
+    # Three positions, two columns. D^y has the means (2, 5), which q makes (10, 2); D^x has (1, 2),
+    # which p makes (1, 3).
+    module = PooledFusion(2, gamma=0.5)
+    d_x = torch.tensor([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0]])[None, None]
+    d_y = torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.0, 7.0]])[None, None]
+    with torch.no_grad():
+        module.q.copy_(torch.tensor([[0.0, 1.0], [2.0, 0.0]]))
+        module.p.copy_(torch.tensor([[1.0, 1.0], [0.0, 1.0]]))
+        new_x, new_y = module(d_x, d_y)
+    assert new_x[0, 0].tolist() == [[5.0, 2.0], [6.0, 3.0], [7.0, 4.0]]  # D^x + (5, 1)
+    assert new_y[0, 0].tolist() == [[1.5, 2.5, 3.5], [5.5, 5.5, 8.5]]  # rows + 0.5 and + 1.5
+
+
+def test_pooled_fusion_is_equation_10_with_even_affinities_but_for_its_matrices():
+    d_x, d_y = doubles(2, 3, 6, 4), doubles(2, 3, 4, 6)
+    even = torch.full((2, 3, 6, 6), 1 / 6, dtype=torch.float64)
+    module = PooledFusion(4, gamma=0.7).double()
+    with torch.no_grad():
+        module.p.copy_(torch.eye(4))
+        module.q.copy_(torch.eye(4))
+        new_x, new_y = module(d_x, d_y)
+    torch.testing.assert_close(new_x, fuse(d_x, even, d_y.mT, 0.7))
+    torch.testing.assert_close(new_y.mT, fuse(d_y.mT, even, d_x, 0.7))
+
+
+def test_co_attention_whose_matrices_are_nothing_is_pooled_fusion_whose_matrices_are_one():
+    # All scores are then alike, and all affinities even.
+    none, one = CoAttention(4, gamma=0.7).double(), PooledFusion(4, gamma=0.7).double()
+    with torch.no_grad():
+        for parameter in none.parameters():
+            parameter.zero_()
+        for parameter in one.parameters():
+            parameter.copy_(torch.eye(4))
+        d_x, d_y = doubles(2, 3, 6, 4), doubles(2, 3, 4, 6)
+        for a, b in zip(none(d_x, d_y), one(d_x, d_y), strict=True):
+            torch.testing.assert_close(a, b)
+
+
+def test_what_pooled_fusion_adds_is_the_same_at_every_position():
+    d_x, d_y = torch.randn(2, 3, 6, 4), torch.randn(2, 3, 4, 6)
+    with torch.no_grad():
+        new_x, new_y = PooledFusion(4, gamma=0.7)(d_x, d_y)
+    added_x, added_y = new_x - d_x, (new_y - d_y).mT
+    torch.testing.assert_close(added_x, added_x[..., :1, :].expand_as(added_x))
+    torch.testing.assert_close(added_y, added_y[..., :1, :].expand_as(added_y))
+    assert added_x.std(-1).min() > 0  # and another in every column
+
+
+def test_pooled_fusion_has_the_parameters_of_co_attention_drawn_alike():
+    torch.manual_seed(0)
+    one = CoAttention(4, 0.4).state_dict()
+    torch.manual_seed(0)
+    other = PooledFusion(4, 0.4).state_dict()
+    assert one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_the_1d_detector_takes_every_fusion(kind):
+    model = detector1d(fusion=kind).train()
+    h_x, h_y = model(images())
+    assert h_x.shape == h_y.shape == (B, N, 96)
+    (h_x.square().sum() + h_y.square().sum()).backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in model.parameters())
+
+
+def test_positions_and_pooled_detectors_have_the_same_weights_and_other_outputs():
+    kinds = ("positions", "pooled", "rows")
+    one, other, rows = (detector1d(fusion=kind).eval() for kind in kinds)
+    assert count(one) == count(other) == count(rows) - 2 * 16**2 + 2 * 4**2
+    state = other.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in one.state_dict().items())
+    with torch.no_grad():
+        assert (one(images())[0] - other(images())[0]).abs().max() > 1e-5
+
+
+@pytest.mark.parametrize("kind", FUSIONS)
+def test_without_gamma_no_fusion_changes_the_detector(kind):
+    bare, fused = detector1d(gamma=0.0), detector1d(gamma=0.0, fusion=kind)
+    state = {name: value for name, value in bare.state_dict().items() if "co_att" not in name}
+    assert not fused.load_state_dict(state, strict=False).unexpected_keys
+    with torch.no_grad():
+        pairs = zip(bare.eval()(images()), fused.eval()(images()), strict=True)
+        assert all(torch.equal(a, b) for a, b in pairs)
+
+
+# --- heads of one capacity ----------------------------------------------------------------------
+
+
+def test_the_means_are_the_head_s_bins_over_l_and_one_where_it_gives_l():
+    assert [means(length, 192) for length in (16, 32, 64, 192)] == [12, 6, 3, 1]
+    assert [means(length, 0) for length in (16, 192, 768)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("length, head", [(128, 192), (192, 64), (16, 8), (192, -192)])
+def test_a_head_that_is_no_multiple_of_the_length_is_refused(length, head):
+    message = f"head_length {head} is no multiple of length {length}"
+    with pytest.raises(ValueError, match=message):
+        means(length, head)
+
+
+def test_a_detector_refuses_heads_that_it_cannot_average_or_deconvolve():
+    with pytest.raises(ValueError, match="head_length 192 is no multiple of length 128"):
+        detector1d(128, head_length=192)
+    with pytest.raises(ValueError, match="length 24 is no multiple of F/4 = 16"):
+        detector1d(12, head_length=24)
+
+
+@pytest.mark.parametrize("length", [16, 32, 64, 96])
+def test_bins_of_a_long_head_are_means_of_neighbouring_bins_of_the_long_detector(length):
+    long, short = detector1d(192), detector1d(length, head_length=192)
+    short.load_state_dict(long.state_dict())
+    with torch.no_grad():
+        for whole, h in zip(long.eval()(images()), short.eval()(images()), strict=True):
+            assert h.shape == (B, N, length)
+            expected = whole.unflatten(-1, (length, 192 // length)).mean(-1)
+            torch.testing.assert_close(h, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_a_long_head_has_the_same_weights_at_every_length():
+    states = [detector1d(length, head_length=192).state_dict() for length in (16, 48, 192)]
+    states.append(detector1d(192).state_dict())
+    for state in states[1:]:
+        assert all(torch.equal(value, states[0][name]) for name, value in state.items())
+    assert count(detector1d(16)) < count(detector1d(16, head_length=192))
+
+
+def test_a_head_of_its_own_length_averages_nothing():
+    with torch.no_grad():
+        plain, same = (detector1d(96, head_length=h).eval()(images()) for h in (0, 96))
+    assert all(torch.equal(a, b) for a, b in zip(plain, same, strict=True))
 
 
 # --- gamma = 0 --------------------------------------------------------------------------------
@@ -569,7 +845,7 @@ def test_a_backbone_is_as_deep_as_the_crop_allows_and_never_deeper_than_fan(size
 def test_every_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra):
     one = detector1d(size, size=size)
     two = detector2d(size // 4, size=size)
-    rivals = simcc(size, size=size), coordinates(size=size)
+    rivals = simcc(size, size=size), coordinates(size=size), integral(size, size=size)
 
     def count(*parts):
         layers = [layer for part in parts for layer in part.modules()]
@@ -577,4 +853,4 @@ def test_every_head_has_as_many_convolutions_as_each_of_the_1d_heads(size, extra
         return sum(isinstance(x, kinds) and x.kernel_size != (1, 1) for x in layers)
 
     assert count(two.head) == count(one.cnn1_x, one.cnn2_x) == extra
-    assert [count(model.head) for model in rivals] == [extra, extra]
+    assert [count(model.head) for model in rivals] == [extra, extra, extra]

@@ -84,9 +84,10 @@ def test_classes_are_decoded_from_their_softmax():
     torch.testing.assert_close(expectation, torch.full((1, 1, 2), 0.75))
 
 
+@pytest.mark.parametrize("model", ["coordinates", "integral"])
 @pytest.mark.parametrize("decoder", ["direct", *heatmaps.DECODERS])
-def test_coordinates_are_their_points_whatever_the_decoder(decoder):
+def test_regressed_points_are_themselves_whatever_the_decoder(decoder, model):
     points = random_points()
-    found = OBJECTIVES["coordinates"].points(exact("coordinates", points), SIZE, decoder, SIGMA)
+    found = OBJECTIVES[model].points(exact(model, points), SIZE, decoder, SIGMA)
     torch.testing.assert_close(found, points)
-    assert OBJECTIVES["coordinates"].decoders == ("direct",)
+    assert OBJECTIVES[model].decoders == ("direct",)

@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from test_memory import SMALL
 from test_memory import config as small_config
 from test_runs import RAW, with_changes, write_params
 from w300_folder import write_w300
@@ -11,6 +12,7 @@ from w300_folder import write_w300
 from study import __main__ as cli
 from study import config, material, memory, paths, plan, prepare, training, work
 from study.config import TrackerConfig, TrainingConfig
+from study.models import MODELS
 
 VIDEO = {
     **RAW,
@@ -110,6 +112,15 @@ def test_what_is_left_out_of_a_configuration_changes_no_ledger():
         assert plan.ledger(settings, 5) == memory.ledger(settings, 5)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_detector_s_ledger_is_counted(model):
+    own = {"simcc": {"loss": "kl"}, "coordinates": {"loss": "wing", "decoder": "direct"}}
+    own["integral"] = {"loss": "l1", "decoder": "direct"}
+    length = 0 if model == "coordinates" else 24
+    settings = TrainingConfig(model, length=length, **{**SMALL, **own.get(model, {})})
+    assert plan.ledger(settings, 5) == memory.ledger(settings, 5)
+
+
 def test_long_clips_of_a_2d_tracker_are_counted_from_short_ones():
     settings = dataclasses.replace(small_config("tracker2d"), frames=6)
     assert plan.ledger(settings, 5) == memory.ledger(settings, 5)
@@ -151,6 +162,22 @@ def test_detectors_inside_trackers_see_frames_and_trackers_clips(root):
     assert runs["seen"].samples == 2518 + video.train // 10
     assert runs["tracker"].samples == video.train and runs["tracker"].held == video.held
     assert runs["tracker"].tested == 6 * (video.test + 5000)
+
+
+def test_a_run_in_folds_sees_all_that_is_trained_on_elsewhere_but_its_fold(root):
+    raw = {**VIDEO, "runs": {**VIDEO["runs"]}}
+    raw["runs"]["crossed"] = {**RAW["runs"]["one"], "group": "folds", "folds": 4}
+    raw["runs"]["followed"] = {**VIDEO["runs"]["tracker"], "group": "tracker_folds", "folds": 3}
+    for share in (0.0, 0.5):
+        found = planned(raw, video={**VIDEO["video"], "apart": share})
+        stills, frames = found.seen(found.profile.run("crossed-f1-s0")), found.videos[0].train
+        assert stills == plan.Seen(3 * 3148 // 4, 3148 // 4, 0)
+        clips = found.seen(found.profile.run("followed-f0-s0"))
+        frames = round(share * frames) or frames
+        assert clips == plan.Seen(frames - round(frames / 3), round(frames / 3), 0)
+    rows = found.table.set_index("name")
+    assert rows.loc[["crossed", "followed"], "seeds"].tolist() == [4, 3]
+    assert rows.loc[["crossed", "followed"], "predictions_gb"].tolist() == [0, 0]
 
 
 def test_clips_that_are_kept_apart_are_for_trackers_alone(root):

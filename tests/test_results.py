@@ -139,6 +139,22 @@ def test_stills_and_videos_have_their_own_newest_record_and_data(root):
     assert found.faces("common") == 20  # of the stills, whatever was recorded last
 
 
+def test_a_fold_is_recorded_and_never_the_newest(root):
+    raw = {**RUNS, "crossed": {"group": "folds", "model": "detector1d", "length": 64, "folds": 2}}
+    profile = synthetic.profile(runs=raw, flagship="d")
+    late = "2030-01-01T10:00:00+00:00"
+    synthetic.write(profile, profile.run("d-s0"), fold=None)
+    for run in profile.group("folds"):
+        synthetic.write(profile, run, fold=[run.fold, 2], finished=late)
+    found = results.load(profile)
+    assert found.recorded("crossed") == ["crossed-f0-s0", "crossed-f1-s0"]
+    assert found.newest["run"] == "d-s0"  # it says how many faces there are to train on
+    assert set(found.validation("crossed")) == set(found.validation("d"))
+
+
+RUNS = {"d": {"model": "detector1d", "length": 64}}
+
+
 def test_a_tracker_without_its_predictions_says_so_and_the_detector_inside_needs_none(root):
     profile = synthetic.profile(seeds=(0,), video=True)
     synthetic.write_all(profile)

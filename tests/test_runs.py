@@ -33,9 +33,9 @@ RAW = {
     },
 }
 RECORD_KEYS = {
-    *("run", "name", "seed", "group", "config", "data", "recipe", "versions", "source", "commit"),
-    *("device", "threads", "seconds", "samples_per_second", "peak_memory_mib", "parameters"),
-    *("finished", "validation"),
+    *("run", "name", "seed", "group", "fold", "config", "data", "recipe", "versions", "source"),
+    *("commit", "device", "threads", "seconds", "samples_per_second", "peak_memory_mib"),
+    *("parameters", "finished", "validation"),
 }
 DATA_KEYS = {
     *("name", "label", "standin", "fingerprint", "train", "validation", "official_train", "test"),
@@ -109,7 +109,7 @@ def test_a_record_has_every_key(profile):
         assert set(record) == RECORD_KEYS
         assert set(record["data"]) == DATA_KEYS
         assert record["run"] == run.id == f"{run.name}-s{run.seed}"
-        assert record["group"] == run.group
+        assert record["group"] == run.group and record["fold"] is None
         assert config.training_config(record["config"]) == run.config
         assert record["recipe"] == training.RECIPES[run.config.model]
         assert list(record["validation"]) == list(training.decoders_of(run.config))
@@ -213,6 +213,7 @@ def test_the_training_validation_and_test_faces_are_apart(profile):
 def test_rivals_are_trained_recorded_and_tested_like_the_detectors(root):
     raw = json.loads(json.dumps(RAW))
     raw["runs"] |= {"classes": {"model": "simcc"}, "points": {"model": "coordinates"}}
+    raw["runs"] |= {"mass": {"model": "integral", "length": 16}}
     profile = config.parse(raw, "params.yaml")
     runs.ensure(profile, report=silent)
     assert reasons(profile) == {}
@@ -224,9 +225,99 @@ def test_rivals_are_trained_recorded_and_tested_like_the_detectors(root):
             keys = {key for key in arrays.files if key.startswith("residual")}
             assert arrays["residual"].shape == (5, 68, 2)
             assert np.isfinite(arrays["residual"].astype(float)).all()
-        assert len(keys) == (1 if run.name == "points" else len(heatmaps.DECODERS))
+        assert len(keys) == (len(heatmaps.DECODERS) if run.name == "classes" else 1)
     looks = (paths.reports("tiny") / "test_looks.csv").read_text()
-    assert "classes-s0,common,2" in looks and "points-s0,common,2" in looks
+    assert all(f"{name}-s0,common,2" in looks for name in ("classes", "points", "mass"))
+
+
+def test_ablations_are_trained_recorded_and_tested_like_the_detectors(root):
+    raw = json.loads(json.dumps(RAW))
+    other = {"group": "ablation", "model": "detector1d", "length": 16}
+    raw["runs"] |= {
+        "read": {**other, "fusion": "rows"},
+        "meant": {**other, "head_length": 96},
+        "rounded": {**other, "rule": "floor"},
+    }
+    profile = config.parse(raw, "params.yaml")
+    runs.ensure(profile, report=silent)
+    assert reasons(profile) == {}
+    looks = (paths.reports("tiny") / "test_looks.csv").read_text()
+    for run in profile.group("ablation"):
+        assert config.training_config(runs.read_record(profile, run)["config"]) == run.config
+        assert f"{run.id},common,2" in looks
+        assert work.load_model(profile, run).length == 16
+        with np.load(material.folder(profile, run) / "predictions.npz") as arrays:
+            assert np.isfinite(arrays["residual"].astype(float)).all()
+
+
+# --- cross-validations ------------------------------------------------------------------------
+
+
+def in_folds(count, **changed):
+    """The profile of RAW with a detector in so many folds."""
+    raw = json.loads(json.dumps(RAW))
+    run = {"group": "folds", "model": "detector1d", "length": 32, "folds": count, **changed}
+    raw["runs"]["crossed"] = run
+    return config.parse(raw, "params.yaml")
+
+
+def test_folds_are_trained_and_recorded_and_tested_on_nothing(root):
+    profile = in_folds(2)
+    assert list(reasons(profile)) == ["crossed-f0-s0", "crossed-f1-s0"]
+    runs.ensure(profile, report=silent)
+    assert reasons(profile) == {}
+    records = [runs.read_record(profile, run) for run in profile.group("folds")]
+    assert [record["fold"] for record in records] == [[0, 2], [1, 2]]
+    assert [record["run"] for record in records] == ["crossed-f0-s0", "crossed-f1-s0"]
+    assert all(set(record) == RECORD_KEYS for record in records)
+    assert [r["data"]["train"] + r["data"]["validation"] for r in records] == [8, 8]
+    assert sum(record["data"]["validation"] for record in records) == 8
+    assert records[0]["validation"] != records[1]["validation"]
+    for run in profile.group("folds"):
+        where = material.folder(profile, run)
+        assert sorted(file.name for file in where.iterdir()) == ["history.csv", "run.json"]
+        held = work.of(profile, run).task.validation
+        scores = training.validate(
+            work.load_model(profile, run), held, run.config, training.devices.choose()
+        )
+        recorded = runs.read_record(profile, run)["validation"]["argmax"]
+        assert recorded == pytest.approx(scores["argmax"], rel=1e-5)
+    assert "crossed" not in (paths.reports("tiny") / "test_looks.csv").read_text()
+
+
+def test_records_of_other_folds_do_not_serve(root):
+    runs.ensure(in_folds(2), report=silent)
+    assert reasons(in_folds(3)) == {
+        **dict.fromkeys(("crossed-f0-s0", "crossed-f1-s0"), "another fold"),
+        "crossed-f2-s0": "no record",
+    }
+    change_record(in_folds(2), "crossed-f0-s0", fold=[1, 2])
+    assert reasons(in_folds(2)) == {"crossed-f0-s0": "another fold"}
+
+
+def test_a_record_from_before_there_were_folds_is_of_none(profile):
+    file = material.folder(profile, profile.run("one-s0")) / "run.json"
+    record = json.loads(file.read_text())
+    del record["fold"]
+    file.write_text(json.dumps(record))
+    assert reasons(profile) == {}
+    change_record(profile, "one-s0", fold=[0, 3])
+    assert reasons(profile) == {"one-s0": "another fold"}
+
+
+def test_a_checkpoint_of_other_folds_is_not_gone_on_with(root, monkeypatch):
+    """It has been trained on faces that are held out now."""
+    two, three = in_folds(2, epochs=3), in_folds(3, epochs=3)
+
+    def interrupt(line):
+        raise KeyboardInterrupt
+
+    for profile, epochs in ((two, 2), (three, 3)):
+        with pytest.raises(KeyboardInterrupt):
+            runs.train(two, two.run("crossed-f0-s0"), interrupt)
+        lines = []
+        runs.train(profile, profile.run("crossed-f0-s0"), lines.append)
+        assert len(lines) == epochs
 
 
 # --- what has to be trained -------------------------------------------------------------------

@@ -316,6 +316,93 @@ def test_the_photograph_of_a_clip_that_is_kept_apart_is_so_as_a_still_too(profil
     assert inside.train == faces.sum() + frames < train.sum() + frames
 
 
+# --- folds --------------------------------------------------------------------------------------
+
+
+def crossed(**values):
+    """RAW's profile with a run in folds, and those runs."""
+    profile = parsed(**{f"crossed__{key}": value for key, value in values.items()})
+    return profile, [run for run in profile.runs if run.name == "crossed"]
+
+
+STILLS = dict(group="folds", model="detector1d", length=16)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_folds_of_stills_are_a_partition_of_what_is_trained_on_elsewhere(profile, count):
+    folded, found = crossed(**STILLS, folds=count)
+    crops = material.open_crops(folded)
+    train, held, test = material.split(folded, crops)
+    pairs = [material.in_folds(folded, crops.table, train | held, run) for run in found]
+    assert len(pairs) == count
+    for learnt, apart in pairs:
+        assert (learnt.astype(int) + apart + test == 1).all()
+        photographs = crops.table["photograph"]
+        assert not set(photographs[learnt]) & set(photographs[apart])
+        assert learnt.any() and apart.any()
+    assert sum(apart.astype(int) for _, apart in pairs).tolist() == (train | held).tolist()
+
+
+def test_a_detector_in_folds_learns_on_all_but_its_fold(profile):
+    folded, found = crossed(**STILLS, folds=3)
+    for run in found:
+        job = work.of(folded, run)
+        crops = job.crops
+        train, held, _ = material.split(folded, crops)
+        learnt, apart = material.in_folds(folded, crops.table, train | held, run)
+        assert np.array_equal(job.task.training.points, crops.points[learnt])
+        assert np.array_equal(job.task.validation.points, crops.points[apart])
+        assert (job.train, job.held) == (learnt.sum(), apart.sum())
+        described = job.describe()
+        assert (described["train"], described["validation"]) == (job.train, job.held)
+        assert json.loads(json.dumps(described)) == described
+        assert job.data == work.of(profile, profile.run("still-s0")).data
+
+
+def test_folds_follow_the_seed_of_the_validation_split_and_not_that_of_the_run(profile):
+    def sides(validation, **values):
+        folded, found = crossed(**STILLS, folds=2, **values)
+        folded = config.dataclasses.replace(folded, validation=validation)
+        crops = material.open_crops(folded)
+        train = (crops.table["split"] == "train").to_numpy()
+        return [material.in_folds(folded, crops.table, train, run)[1].tolist() for run in found]
+
+    first = config.Validation(share=0.2, seed=0)
+    assert sides(first, seeds=[7, 8]) == 2 * sides(first)
+    assert any(sides(config.Validation(seed=seed)) != sides(first) for seed in (1, 2, 3))
+
+
+TRACKED = dict(group="tracker_folds", model="tracker1d", detector="inside", folds=2)
+
+
+def test_folds_of_videos_are_a_partition_of_what_trackers_learn_on(profile):
+    folded, found = crossed(**TRACKED)
+    jobs = [work.of(folded, run) for run in found]
+    elsewhere = work.of(profile, profile.run("tracked-s0"))
+    seen = videos_of(elsewhere, elsewhere.trained_on)
+    learnt = [videos_of(job, job.trained_on) for job in jobs]
+    apart = [set(job.videos[0].table["video"][job.task.validation.all_rows]) for job in jobs]
+    assert learnt == apart[::-1] and len(learnt[0]) == len(learnt[1]) == 1
+    assert learnt[0] | learnt[1] == seen
+    for job, one, other in zip(jobs, learnt, apart, strict=True):
+        assert job.train == VIDEOS[min(one)] and job.held == VIDEOS[min(other)]
+        assert job.describe()["train_videos"] == 1
+        assert job.task.heatmaps.lengths == (job.train,) and job.task.held.lengths == (job.held,)
+        job.clean()
+
+
+def test_trackers_in_folds_are_recorded_with_their_fold_and_see_no_test_video(profile):
+    folded, found = crossed(**TRACKED)
+    runs.ensure(folded, found, report=lambda line: None)
+    assert runs.missing(folded, found) == []
+    for fold, run in enumerate(found):
+        record = runs.read_record(folded, run)
+        assert (record["run"], record["fold"]) == (f"crossed-f{fold}-s0", [fold, 2])
+        assert not (material.folder(folded, run) / "predictions.npz").exists()
+    assert "crossed" not in (paths.reports("tiny") / "test_looks.csv").read_text()
+    assert not list((paths.build("tiny") / "heatmaps").glob("*"))
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0])
 def test_the_share_kept_apart_leaves_something_to_the_detector(share):
     with pytest.raises(config.ConfigError, match=rf"apart is {share}; it must be in \[0, 1\)"):

@@ -17,7 +17,10 @@ class Integral(Detector2D):
     """
 
     def forward(self, images):
-        return expectation(super().forward(images).float())
+        h = super().forward(images)
+        # As in `Coordinates`: bfloat16 would round points to 1/512 of the crop's side.
+        with torch.autocast(images.device.type, enabled=False):
+            return expectation(h.to(self.head[-1].weight.dtype))
 
 
 def expectation(h):
