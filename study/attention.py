@@ -3,10 +3,13 @@
 Fractions become percent here. A row that has no number of ours says why in `reason`.
 """
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
+import torch
 
-from study import claims, paper, results, tables
+from study import ablation, claims, metrics, paper, results, tables
 
 GROUP = "coattention"
 NONE = 0.0  # γ of no co-attention
@@ -97,9 +100,7 @@ def curve(found):
         faces), seeds, faces, data, reason.
     """
     systems = lines(found.profile)
-    rows = [
-        _point(found, systems, gamma, subset) for subset in tables.SUBSETS for gamma in systems
-    ]
+    rows = [_point(found, systems, gamma, subset) for subset in tables.SUBSETS for gamma in systems]
     columns = ["subset", "gamma", "name", "size", "length", "validation_percent", "percent"]
     columns += ["ours_low", "ours_high", "decrease_percent", "low", "high"]
     return tables.tidy(rows, [*columns, "seeds", "faces", "data", "reason"])
@@ -154,7 +155,126 @@ def gains(found):
 def _gain(found, systems, subset, decoder, printed):
     if subset in tables.SUBSETS:
         return tables.compare(found, systems, subset, decoder, printed)
-    row = {"verdict": "", "reason": claims.NOT_YET}
+    away = claims.NO_AFLW if subset == "AFLW" else claims.NO_GAMMA_ON_VIDEO
+    row = {"verdict": "", "reason": away}
     if printed is not None:
         row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
     return row
+
+
+# --- poses -------------------------------------------------------------------------------------
+
+THIRDS = ("least turned third", "middle third", "most turned third")
+POSE = ("third", "turn_low", "turn_high", "subset", *tables.GAIN[3:])
+
+
+def poses(found, crops):
+    """What co-attention is worth by how far heads turn aside, from γ=0 to the flagship's.
+
+    Needs the annotations, so it is made where the data is.
+
+    Args:
+        found: `results.Results`.
+        crops: `datasets.crops.Crops` of the profile.
+
+    Returns:
+        third (of the test faces, by `metrics.turn` of either side), turn_low, turn_high (its
+        range), subset, then the columns of `tables.gains` from "before" on; by argmax.
+    """
+    turns = pd.Series(
+        metrics.turn(torch.from_numpy(crops.points.copy())).abs().numpy(), index=crops.table["id"]
+    )
+    systems = lines(found.profile)
+    pair = systems.get(NONE), systems[own(found.profile)]
+    rows = []
+    for named, subset in tables.SUBSETS.items():
+        reasons = [tables.why_empty(found, run, subset) for run in pair]
+        if reason := next(filter(None, reasons), ""):
+            rows.append({"third": THIRDS[-1], "subset": named, "reason": reason})
+            continue
+        rows += _by_third(found, pair, named, turns)
+    return tables.tidy(rows, POSE)
+
+
+def _by_third(found, pair, named, turns):
+    subset = tables.SUBSETS[named]
+    ids = results.face_ids(results.folder(found.profile, found.recorded(pair[0].name)[0]), subset)
+    turn = turns.loc[list(ids)].to_numpy()
+    errors = [found.by_seed(run.name, "argmax", subset) for run in pair]
+    order = np.argsort(turn, kind="stable")
+    for third, faces in zip(THIRDS, np.array_split(order, len(THIRDS)), strict=True):
+        before, after = (error[:, faces] for error in errors)
+        gain, low, high = tables.percent(metrics.bootstrap_decrease(before, after))
+        row = {"third": third, "subset": named, "decrease_percent": gain, "low": low, "high": high}
+        row |= {"turn_low": turn[faces].min(), "turn_high": turn[faces].max(), "reason": ""}
+        row |= {"before": pair[0].name, "after": pair[1].name, "verdict": ""}
+        row |= {"before_percent": 100 * before.mean(), "after_percent": 100 * after.mean()}
+        row |= {"seeds": min(len(before), len(after)), "faces": len(faces)}
+        yield row | {"data": results.describe(found.first(pair[1].name))}
+
+
+# --- controls and conditions -------------------------------------------------------------------
+
+READINGS = {  # fusion of a detector -> what it is called for readers
+    "positions": "positions ask (ours)",
+    "rows": "compressed rows ask (the other reading)",
+    "pooled": "no attention: the mean of the other axis",
+}
+CONTROL = ("fusion", "reading", "subset", "parameters", *tables.GAIN[3:])
+CONDITION = ("condition", "subset", "epochs", *tables.GAIN[3:])
+
+
+def controls(found):
+    """What other ways to join the axes are worth at the flagship's γ, against none (γ=0).
+
+    Returns:
+        fusion, reading, subset, parameters, then the columns of `tables.gains` from "before" on;
+        decoded by argmax.
+    """
+    profile, rows = found.profile, []
+    bare = lines(profile).get(NONE)
+    for fusion, reading in READINGS.items():
+        run = ablation.variant(profile, fusion=fusion)
+        for subset in tables.SUBSETS:
+            row = {"fusion": fusion, "reading": reading, "subset": subset}
+            first = found.first(run.name) if run is not None else None
+            row["parameters"] = first["parameters"] if first else np.nan
+            rows.append(row | tables.compare(found, (bare, run), subset, "argmax"))
+    return tables.tidy(rows, CONTROL)
+
+
+def conditions(found):
+    """What γ is worth where the rest of the detector is another: pairs that differ in γ alone.
+
+    Returns:
+        condition (how the pair differs from the flagship but for epochs), subset, epochs, then
+        the columns of `tables.gains` from "before" on; decoded by argmax. Empty where the profile
+        has no pair.
+    """
+    rows = []
+    for condition, pair in pairs(found.profile).items():
+        for subset in tables.SUBSETS:
+            row = {"condition": condition, "subset": subset, "epochs": pair[0].config.epochs}
+            rows.append(row | tables.compare(found, pair, subset, "argmax"))
+    return tables.tidy(rows, CONDITION)
+
+
+def pairs(profile):
+    """Detectors of the group "ablation" that differ in γ alone: condition -> (γ=0, γ above)."""
+    listed, found = tables.lines(profile, "ablation"), {}
+    for bare in listed:
+        for run in listed:
+            alike = dataclasses.replace(run.config, gamma=NONE) == bare.config
+            if bare.config.gamma == NONE and run is not bare and alike:
+                found[_condition(profile, bare.config)] = (bare, run)
+    return found
+
+
+def _condition(profile, settings):
+    """In what a configuration differs from the flagship's, γ and epochs aside."""
+    reference = ablation.base(profile)
+    mine, theirs = tables.flat(settings), tables.flat(reference)
+    free = ("gamma", "epochs")
+    changed = [key for key in mine if mine[key] != theirs[key] and key not in free]
+    shown = (mine[key] if isinstance(mine[key], str) else f"{mine[key]:g}" for key in changed)
+    return ", ".join(map("=".join, zip(changed, shown, strict=True))) or "as usual"

@@ -207,7 +207,7 @@ def quantization_floor(cost, subset=None, ax=None):
         *(published["length"], published["nrmse_percent"]),
         **dict(marker="D", color=SKY, label="the paper's 1D detector, 300W com"),
     )
-    _log2(ax, sorted(rows["length"].unique()))
+    name_powers(ax, sorted(rows["length"].unique()))
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     ax.set(xlabel="L, bins across the face crop", ylabel="NRMSE (%)")
@@ -226,7 +226,7 @@ def _main_subset(table):
 TICKS = (0.25, 0.5, 1, 3, 2, 12, 6, 1.5, 16, 32, 64, 768, 192, 128, 384, 256, 96, 8, 512)
 
 
-def _log2(ax, values):
+def name_powers(ax, values):
     """A logarithmic x axis that names those of the values that do not overlap."""
     ax.set_xscale("log", base=2)
     shown = []
@@ -262,7 +262,7 @@ def resolution(decoders, cost=None, subset="common", axes=None):
             _published(ax, column, model, named)
         if cost is not None and not rows.empty:
             _rounding(ax, cost, rows, column, subset)
-        _log2(ax, sorted({*rows[column], *paper.table1()[column]}))
+        name_powers(ax, sorted({*rows[column], *paper.table1()[column]}))
         ax.set_ylim(bottom=0)
     axes[0, 0].set(xlabel="L/F, bins a pixel of the input", ylabel="NRMSE (%)")
     axes[0, 1].set(xlabel="L, bins across the face crop")
@@ -563,7 +563,7 @@ def memory(table, ax=None):
         textcoords="offset points",
         ha="right",
     )
-    _log2(ax, sorted(table["length"].unique()))
+    name_powers(ax, sorted(table["length"].unique()))
     ax.set_yscale("log", base=2)
     ax.yaxis.set_major_formatter(ticker.FuncFormatter(_plain))
     ax.set(xlabel="L, bins across the face crop", ylabel="GiB of a training step")

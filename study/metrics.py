@@ -43,6 +43,19 @@ def interpupil(truth):
     return (truth[..., 36:42, :].mean(-2) - truth[..., 42:48, :].mean(-2)).norm(dim=-1)
 
 
+def turn(truth):
+    """How far 68-point heads turn aside: (B, 68, 2) px -> (B,), 0 where a face looks ahead.
+
+    The tip of the nose (30) along the line of the outer eye corners, from their middle, over their
+    distance: about half the sine of the yaw, positive where the nose points to the picture's
+    right, and blind to roll and size.
+    """
+    left, right = (truth[..., corner, :] for corner in IBUG68.eye_corners)
+    across = right - left
+    aside = ((truth[..., 30, :] - (left + right) / 2) * across).sum(dim=-1)
+    return aside / across.square().sum(dim=-1)
+
+
 def area_nrmse(predicted, truth, normalizer, scheme):
     """NRMSE over the landmarks of each facial area: a dict from area to (B,) fractions."""
     errors = point_errors(predicted, truth) / normalizer[:, None]  # (B, N)
@@ -175,6 +188,28 @@ def bootstrap_decrease(before, after, draws=2000, seed=0, weights=None, paired=F
     Raises:
         ValueError: the two do not hold the same number of faces, or of paired seeds.
     """
+    (was, now), (before, after) = _both(before, after, draws, seed, weights, paired)
+    return 1 - now / was, *np.quantile(1 - after / before, [0.025, 0.975])
+
+
+def bootstrap_difference(before, after, draws=2000, seed=0, weights=None, paired=False):
+    """Difference of the mean errors, before - after, with a 95 % interval, paired over faces.
+
+    Args:
+        before, after, draws, seed, weights, paired: as in `bootstrap_decrease`.
+
+    Returns:
+        difference, low, high, in the unit of the errors; positive where `after` is better.
+
+    Raises:
+        ValueError: as in `bootstrap_decrease`.
+    """
+    (was, now), (before, after) = _both(before, after, draws, seed, weights, paired)
+    return was - now, *np.quantile(before - after, [0.025, 0.975])
+
+
+def _both(before, after, draws, seed, weights, paired):
+    """Means of two errors, and of both on the same drawn faces: two numbers, two (draws,)."""
     before, after = (np.atleast_2d(np.asarray(e, dtype=float)) for e in (before, after))
     if before.shape[1] != after.shape[1]:
         raise ValueError(f"not paired: {before.shape[1]} and {after.shape[1]} faces")
@@ -184,8 +219,5 @@ def bootstrap_decrease(before, after, draws=2000, seed=0, weights=None, paired=F
     faces = _drawn(before.shape[1], draws, rng)
     seeds = _drawn(len(after), draws, rng)
     others = seeds if paired else _drawn(len(before), draws, rng)
-    decrease = 1 - _resample(after, faces, seeds, weights) / _resample(
-        before, faces, others, weights
-    )
-    change = 1 - _mean(after, weights) / _mean(before, weights)
-    return change, *np.quantile(decrease, [0.025, 0.975])
+    drawn = _resample(before, faces, others, weights), _resample(after, faces, seeds, weights)
+    return (_mean(before, weights), _mean(after, weights)), drawn

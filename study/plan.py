@@ -140,7 +140,8 @@ def _essential(config):
         return dataclasses.replace(config, **same, **plain)
     decoder = OBJECTIVES[config.model].decoders[0]
     plain = dict(sigma=0.1, decoder=decoder, augmentation=Augmentation(), frame_step=0)
-    return dataclasses.replace(config, **same, **plain, gamma=float(config.gamma > 0))
+    plain |= dict(gamma=float(config.gamma > 0), rule="centre")
+    return dataclasses.replace(config, **same, **plain)
 
 
 # --- the plan ---------------------------------------------------------------------------------

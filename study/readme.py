@@ -1,6 +1,6 @@
 """The README's results at a glance, written from a profile's tables and never by hand."""
 
-from study import claims, paths, tables
+from study import answers, claims, paths, tables
 
 START = "<!-- results: written by `python -m study readme`, from reports/cpu -->"
 END = "<!-- end of results -->"
@@ -22,17 +22,54 @@ def block(profile=PROFILE):
     gains = tables.read("resolution_gain", profile)
     decoders = tables.read("resolution_decoders", profile)
     lines = [
-        claims.resolution(gains, decoders),
+        answers.resolution(gains, decoders),
         "",
         *_rows(tables.read("table1_resolution", profile), decoders),
         "",
         f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
         "",
+        *_gain(profile, folder),
+        *_rivals(profile),
+        *_memory(profile),
         *_attention(profile),
+        *_folds(profile),
         *_videos(profile),
         f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
     ]
     return "\n".join(lines)
+
+
+def _gain(profile, folder):
+    """What the gain of long heatmaps is made of, where its parts have been measured."""
+    split, order = tables.read("gain_split", profile), tables.read("gain_order", profile)
+    if split is None or split["points"].isna().all():
+        return []
+    picture = f"![The gain of long heatmaps, part by part]({folder}/figures/gain_split.png)"
+    return [f"**What the gain is made of.** {answers.parts(split, order)}", "", picture, ""]
+
+
+def _rivals(profile):
+    """Who is best on the same backbone, and what it costs, where rivals have been measured."""
+    side, gains = tables.read("rivals", profile), tables.read("rivals_gain", profile)
+    if gains is None or gains["seeds"].isna().all():
+        return []
+    return [f"**Rivals.** {answers.rivals(side, gains)} {answers.cost(side)}", ""]
+
+
+def _memory(profile):
+    """Why Table 1 has no 2D detector at L = F, where the ledger has been made."""
+    ledger = tables.read("memory", profile)
+    if ledger is None:
+        return []
+    return [f"**Memory.** {answers.memory(claims.memory(ledger), ledger)}", ""]
+
+
+def _folds(profile):
+    """What cross-validation chose, where it has been run."""
+    choices = tables.read("cross_validation", profile)
+    if choices is None or choices["chosen"].isna().all():
+        return []
+    return [f"**Cross-validation.** {answers.cross_validation(choices)}", ""]
 
 
 def _attention(profile):
@@ -40,7 +77,7 @@ def _attention(profile):
     gains, curve = (tables.read(f"coattention{end}", profile) for end in ("_gain", ""))
     if gains is None or gains["seeds"].isna().all():
         return []
-    return [f"**Co-attention.** {claims.coattention(gains, curve)}", ""]
+    return [f"**Co-attention.** {answers.coattention(gains, curve)}", ""]
 
 
 def _videos(profile):
@@ -48,9 +85,9 @@ def _videos(profile):
     gains, motion = (tables.read(f"temporal_{name}", profile) for name in ("gain", "motion"))
     if gains is None or gains["seeds"].isna().all():
         return []
-    trained = gains[claims.is_trained(gains)]["seeds"].min()
+    trained = gains[answers.is_trained(gains)]["seeds"].min()
     seeds = f"{trained} seed{'s' if trained > 1 else ''}"
-    return [f"**In videos** ({seeds}). {claims.temporal(gains, motion)}", ""]
+    return [f"**In videos** ({seeds}). {answers.temporal(gains, motion)}", ""]
 
 
 def _rows(table1, decoders):

@@ -11,12 +11,18 @@ import markupsafe
 import pandas as pd
 
 from study import (
+    ablation,
+    ablation_figures,
+    ablation_views,
+    answers,
     attention,
     claims,
     figures,
+    folds,
     paper,
     paths,
     results,
+    rivals,
     runs,
     tables,
     temporal,
@@ -26,7 +32,8 @@ from study import (
 
 TEMPLATE = "report.html.j2"
 # Tables that need data or weights, read back where they are.
-KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker")
+KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")
+KEPT += ("coattention_poses",)
 
 # What each figure shows, for those who cannot see it.
 ALT = {
@@ -52,6 +59,20 @@ ALT = {
     "on all landmarks, on those that something occludes, and on the others.",
     "fig3_coattention": "Decrease of NRMSE from γ=0 over the weight of co-attention γ, with 95 % "
     "intervals; and the paper's decreases at 0.4 on eight test sets, with ours where measured.",
+    "attention_controls": "Decrease of NRMSE from γ=0 by ways to join the axes, co-attention and "
+    "others, and by co-attention in detectors of other sizes, with 95 % intervals.",
+    "cross_validation": "NRMSE on each held-out fold over γ and over λ, relative to the fold's "
+    "mean, and the mean over the folds.",
+    "rivals": "NRMSE of every system on the same backbone with 95 % intervals, by its own decoder "
+    "and by the best on validation faces, best first.",
+    "gain_split": "The gain from L/F=0.25 to 3 as a staircase of its parts in points of NRMSE, "
+    "each with its 95 % interval, and the whole.",
+    "gain_lengths": "NRMSE over L of 1D and 2D detectors and of 1D detectors changed in one thing "
+    "at a time, by argmax on the left and by the best decoder on validation on the right.",
+    "gain_order": "NRMSE relative to its lowest over L/F on the left and over L on the right, for "
+    "crops of two sizes.",
+    "memory": "GiB of a training step over L of three detectors: 2D with hourglasses as large as "
+    "the heatmaps rises above the card's line, 2D deconvolved and 1D stay below.",
     "video_sheet": "Every third frame of a test video of each subset, with its landmarks.",
     "refinement": "1D heatmaps of one landmark before and after temporal refinement, in frames "
     "where refinement gains most.",
@@ -85,22 +106,10 @@ def make(profile):
 def make_tables(found):
     """All tables, saved and read back: name -> table; None where data or records are missing."""
     name = found.profile.name
-    gains, on_video = tables.gains(found), temporal.gains(found)
-    attentive = attention.gains(found)
-    made = {
-        "table1_resolution": tables.table1(found, temporal.table1_row),
-        "resolution_decoders": tables.decoders(found),
-        "resolution_gain": gains,
-        "tuning": tables.tuning(found),
-        "cumulative_errors": tables.cumulative(found),
-        "table2_temporal_refinement": temporal.table2(found),
-        "temporal_motion": temporal.motion(found),
-        "temporal_gain": on_video,
-        "coattention": attention.curve(found),
-        "coattention_gain": attentive,
-        "claims": claims.table(gains, tables.worked_example(), on_video, attentive),
-        "trainings": tables.trainings(found),
-    }
+    kept = {key: tables.read(key, name) for key in KEPT}
+    made = _of_stills(found) | _of_videos(found) | _of_folds(found)
+    made["claims"] = claims.table(tables.worked_example(), kept | made)
+    made["trainings"] = tables.trainings(found)
     shown = {"detector": (found.profile.flagship, tables.detector)}
     shown["tracker"] = (found.profile.tracker, temporal.tracker)
     for key, (one, summary) in shown.items():
@@ -109,8 +118,45 @@ def make_tables(found):
             made[key] = summary(found, found.profile.run(recorded[0]))
             made[f"{key}_history"] = tables.histories(found, one)
     saved = {key: tables.save(table, key, name) for key, table in made.items()}
-    kept = {key: tables.read(key, name) for key in KEPT}
     return kept | {"detector_history": None, "tracker_history": None} | saved
+
+
+def _of_stills(found):
+    """Tables of detectors."""
+    lengths = ablation.lengths(found)
+    return {
+        "table1_resolution": tables.table1(found, temporal.table1_row),
+        "resolution_decoders": tables.decoders(found),
+        "resolution_gain": tables.gains(found),
+        "tuning": tables.tuning(found),
+        "cumulative_errors": tables.cumulative(found),
+        "coattention": attention.curve(found),
+        "coattention_gain": attention.gains(found),
+        "coattention_controls": attention.controls(found),
+        "coattention_conditions": attention.conditions(found),
+        "rivals": rivals.side_by_side(found),
+        "rivals_gain": rivals.gains(found),
+        "table3_image_datasets": rivals.table3(found),
+        "gain_split": ablation.split(found),
+        "gain_lengths": lengths,
+        "gain_order": ablation.order(lengths),
+    }
+
+
+def _of_videos(found):
+    """Tables of trackers."""
+    return {
+        "table2_temporal_refinement": temporal.table2(found),
+        "temporal_motion": temporal.motion(found),
+        "temporal_gain": temporal.gains(found),
+    }
+
+
+def _of_folds(found):
+    """Tables of cross-validations."""
+    scores = folds.scores(found)
+    chosen = folds.choices(found, scores)
+    return {"cross_validation_scores": scores, "cross_validation": chosen}
 
 
 def make_figures(found, made):
@@ -122,6 +168,10 @@ def make_figures(found, made):
     figures.save(curves, "cumulative_errors", name)
     attentive = figures.coattention(made["coattention"], attention.published())
     figures.save(attentive, "fig3_coattention", name)
+    for key, drawn in drawn_of_ablations(made).items():
+        figures.save(drawn, key, name)
+    if made["memory"] is not None:
+        figures.save(figures.memory(made["memory"]), "memory", name)
     if cost is not None:
         figures.save(figures.quantization_floor(cost), "quantization_floor", name)
     for history in ("detector_history", "tracker_history"):
@@ -131,6 +181,20 @@ def make_figures(found, made):
         figures.save(figures.affinity(made["affinity"]), "affinity", name)
     for key, draw in drawn_of_videos(made).items():
         figures.save(draw(), key, name)
+
+
+def drawn_of_ablations(made):
+    """Figures of rivals, ablations and cross-validations: name -> what is drawn."""
+    names = ("coattention_controls", "coattention_conditions", "coattention_poses")
+    controls = [made[name] for name in names]
+    return {
+        "attention_controls": ablation_figures.attention(*controls),
+        "cross_validation": ablation_figures.cross_validation(made["cross_validation_scores"]),
+        "rivals": ablation_figures.rivals(made["rivals"]),
+        "gain_split": ablation_figures.split(made["gain_split"]),
+        "gain_lengths": ablation_figures.lengths(made["gain_lengths"]),
+        "gain_order": ablation_figures.order(made["gain_lengths"]),
+    }
 
 
 def drawn_of_videos(made):
@@ -192,7 +256,7 @@ def _attentive(gains):
 def _refined(gains):
     """Per subset of videos: the gain from λ=0 to the λ that is shown, each trained."""
     measured = (gains["landmarks"] == "all") & gains["decrease_percent"].notna()
-    return _bounds(gains[measured & claims.is_trained(gains)])
+    return _bounds(gains[measured & answers.is_trained(gains)])
 
 
 def _bounds(gains):
@@ -242,16 +306,26 @@ def page(found, made):
         has_video=profile.video is not None,
         found=found,
         measured_on=results.describe(newest) if newest else "",
-        answer=claims.resolution(made["resolution_gain"], made["resolution_decoders"]),
-        rounding=claims.rounding(made["quantization"]) if made["quantization"] is not None else "",
+        answer=answers.resolution(made["resolution_gain"], made["resolution_decoders"]),
+        rounding="" if made["quantization"] is None else answers.rounding(made["quantization"]),
         tracked_on=temporal.describe(found, tracker) if tracked else "",
-        one_tracker=claims.tracker(found, _first(found, tracker)) if tracked else "",
-        on_video=claims.temporal(made["temporal_gain"], made["temporal_motion"]),
-        on_attention=claims.coattention(made["coattention_gain"], made["coattention"]),
+        one_tracker=answers.tracker(found, _first(found, tracker)) if tracked else "",
+        on_video=answers.temporal(made["temporal_gain"], made["temporal_motion"]),
+        on_attention=answers.coattention(made["coattention_gain"], made["coattention"]),
         attention_measured=made["coattention"]["percent"].notna().any(),
+        on_controls=answers.controls(
+            *(made[f"coattention_{name}"] for name in ("controls", "conditions", "poses"))
+        ),
+        on_folds=answers.cross_validation(made["cross_validation"]),
+        folds_measured=made["cross_validation"]["chosen"].notna().any(),
+        folds_of_clips=made["cross_validation"].set_index("weight")["chosen"].notna()["lam"],
+        on_rivals=answers.rivals(made["rivals"], made["rivals_gain"]),
+        on_parts=answers.parts(made["gain_split"], made["gain_order"]),
+        on_cost=answers.cost(made["rivals"]),
+        on_memory=_on_memory(made["memory"]),
         lam=tracker.config.lam if tracker is not None else None,
         drawn=drawn_of_videos(made),
-        tables=views.shown_tables(found, made),
+        tables=views.shown_tables(found, made) | ablation_views.shown_tables(made),
         figure=lambda name: figure(profile.name, name),
         shows_faces=profile.data.standin is not None,
         missing=missing(found, made),
@@ -262,6 +336,10 @@ def page(found, made):
         paper_temporal=temporal.published_gains(),
     )
     return re.sub(r"\n\s*\n+", "\n", text).strip() + "\n"
+
+
+def _on_memory(ledger):
+    return "" if ledger is None else answers.memory(claims.memory(ledger), ledger)
 
 
 def _first(found, run):

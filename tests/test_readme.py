@@ -3,8 +3,9 @@
 import re
 
 import pytest
+import synthetic
 
-from study import paths, readme
+from study import paths, readme, report, results
 
 TEXT = (paths.ROOT / "README.md").read_text()
 
@@ -25,3 +26,17 @@ def test_every_row_of_the_results_has_the_paper_s_number_or_why_it_has_none():
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", TEXT))))
 def test_a_link_leads_to_a_file(link):
     assert (paths.ROOT / link).exists()
+
+
+def test_the_results_answer_what_has_been_measured_and_leave_out_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    heads = ("What the gain is made of", "Rivals", "Co-attention", "Cross-validation", "In videos")
+    whole = dict(rivals=True, ablation=True, folds=True, gammas=(0.0,), video=True)
+    for options, there in ((whole, heads), ({}, heads[:2])):
+        profile = synthetic.profile(**options)
+        synthetic.write_all(profile)
+        report.make_tables(results.load(profile))
+        text = readme.block(profile.name)
+        assert tuple(head for head in heads if f"**{head}" in text) == there
+        assert "nan" not in text and "Not answered yet" not in text
+        assert "**Memory.**" not in text  # the ledger has not been made

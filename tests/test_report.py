@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -68,6 +69,42 @@ def made_of_clips(tmp_path_factory):
 def clips(made_of_clips, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", made_of_clips[0])
     return made_of_clips[1]
+
+
+@pytest.fixture(scope="module")
+def made_of_all(tmp_path_factory):
+    """Root and page of a profile with rivals, ablations and folds, for tests that only read."""
+    return _made(tmp_path_factory.mktemp("all"), write_all)
+
+
+@pytest.fixture
+def whole(made_of_all, monkeypatch):
+    monkeypatch.setattr(paths, "ROOT", made_of_all[0])
+    return made_of_all[1]
+
+
+def of_all():
+    return synthetic.profile(
+        rivals=True, ablation=True, folds=True, gammas=(0.0,), video=True, seeds=(0,)
+    )
+
+
+def write_all():
+    """A profile with all records, and a ledger made before."""
+    profile = of_all()
+    synthetic.write_all(profile)
+    rows = [
+        ("2D, hourglasses at L x L", 256, 1.0, 40.0),
+        ("2D, deconvolved from F/4", 256, 1.0, 5.0),
+    ]
+    rows += [("1D", 768, 3.0, 3.0)]
+    columns = ["system", "length", "length_over_input", "peak_gib"]
+    ledger = pd.DataFrame(rows, columns=columns).assign(
+        activations_gib=1.0, parameters_m=2.0, card_gib=32, size=256, batch=10, precision="float32"
+    )
+    ledger = ledger.assign(fits=ledger["peak_gib"] <= 32, largest_batch=9)
+    tables.save(ledger, "memory", "cpu")
+    return profile
 
 
 def tracked():
@@ -186,7 +223,11 @@ def test_stand_ins_are_named_as_such_and_shown(root):
     figures.save(sheet, "contact_sheet", "tiny", faces=True)
     text = page_of(profile)
     for section in re.findall(r"<h2 id=[^>]*>.*?(?=<h2|$)", text, flags=re.S):
-        numbers = re.search('id="(answer|table1|resolution|quantization|decoders|tuning)"', section)
+        numbers = re.search(
+            'id="(answer|table1|resolution|parts|rivals|coattention|folds|quantization|decoders'
+            '|tuning)"',
+            section,
+        )
         assert not numbers or 'class="standin"' in section
     assert text.index('class="standin"') < text.index("<h2")
     assert 'id="figure-contact_sheet"' in text
@@ -360,3 +401,78 @@ def test_rendered_videos_are_named_as_such_and_shown(root):
     assert "stand-ins in 300VW's layout (rendered), trained on 216 videos" in page.text
     verdicts = tables.read("temporal_gain", "tiny")["verdict"]
     assert set(verdicts) <= {"", "inconclusive", "not run"}
+
+
+# --- rivals, ablations, cross-validations and memory -------------------------------------------
+
+
+def visible(html):
+    return " ".join(unescape(re.sub("<[^>]*>", "", html)).split())
+
+
+def test_the_page_answers_each_new_question_with_numbers_and_a_figure(whole):
+    parts = sections(whole)
+    drawn = {
+        "parts": ("gain_split", "gain_lengths", "gain_order"),
+        "rivals": ("rivals",),
+        "memory": ("memory",),
+        "coattention": ("fig3_coattention", "attention_controls"),
+        "folds": ("cross_validation",),
+    }
+    assert list(drawn) == [name for name in parts if name in drawn]  # in this order
+    for name, figures_there in drawn.items():
+        assert 'class="answer"' in parts[name] and "<table>" in parts[name], name
+        assert "Not answered yet" not in parts[name]
+        for figure in figures_there:
+            assert f'id="figure-{figure}"' in parts[name]
+    assert not re.search(r"\bnan\b|None|<NA>", Page(whole).text)
+
+
+def test_the_page_states_what_the_tables_of_the_new_questions_hold(whole):
+    parts = {name: visible(html) for name, html in sections(whole).items()}
+    split = tables.read("gain_split", "cpu")
+    total = split[(split["subset"] == "300W com") & (split["part"] == "in all")].iloc[0]
+    assert f"in all, {total['points']:+.2f} ({total['low']:+.2f} to" in parts["parts"]
+    gain = tables.read("rivals_gain", "cpu").iloc[0]
+    assert f"ours is {gain['decrease_percent']:.1f} % lower" in parts["rivals"]
+    assert "SAN" in parts["rivals"] and "AFLW, paper" in parts["rivals"]  # Table 3
+    assert "peak, GiB" in parts["memory"] and "does not fit" in parts["memory"]
+    assert "the card has 32 GiB. Inconclusive: of the 2D detectors," in parts["memory"]
+    readings = tables.read("coattention_controls", "cpu")["reading"].unique()
+    assert all(reading in parts["coattention"] for reading in readings)
+    assert "Cross-validation over 3 folds chooses γ=0.4" in parts["folds"]
+    claimed = tables.read("claims", "cpu").set_index("id")
+    assert claimed.loc["memory-2d", "verdict"] == "inconclusive"
+    assert claimed.loc["optimal-gamma-300w", "verdict"] == "reproduced"
+    assert claimed.loc["ours-below-fhr-com", "ours"] == pytest.approx(gain["decrease_percent"])
+
+
+def test_lambda_of_stills_in_motion_is_named_as_such(whole):
+    html = sections(whole)["folds"]
+    assert "Stills in motion" in html and "(300W stills in motion, F=64)" in visible(html)
+    choice = tables.read("cross_validation", "cpu").set_index("weight").loc["lam"]
+    assert choice["verdict"] == "inconclusive" and choice["chosen"] == 0.3
+
+
+def test_a_second_call_changes_no_byte_of_the_new_tables_either(whole):
+    first = {path: data for path, data in files(paths.ROOT).items() if path.suffix == ".csv"}
+    report.make_tables(results.load(of_all()))
+    assert {path: path.read_bytes() for path in first} == first
+    written = {path.stem for path in first}
+    assert {"rivals", "gain_split", "gain_order", "cross_validation", "claims"} <= written
+
+
+def test_without_a_record_the_new_questions_say_so(root):
+    parts = {name: visible(html) for name, html in sections(page_of(of_all())).items()}
+    assert "Not answered yet: not trained yet (no record)." in parts["parts"]
+    assert "Not answered yet: not trained yet (no record)." in parts["rivals"]
+    assert "γ was not cross-validated: not trained yet (no record)." in parts["folds"]
+    assert "The ledger has not been made yet." in parts["memory"]
+    assert "Ways to join" not in parts["coattention"] and "MFLOP a face," not in parts["rivals"]
+
+
+def test_a_profile_without_rivals_ablations_and_folds_gets_a_page_that_says_so(text):
+    parts = {name: visible(html) for name, html in sections(text).items()}
+    assert "decoding below the bin" in parts["parts"] and "a head as large" not in parts["parts"]
+    assert "γ was not cross-validated: not run in cpu." in parts["folds"]
+    assert "not run in cpu" in parts["rivals"] and "figure-cross_validation" not in text

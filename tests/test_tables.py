@@ -105,42 +105,6 @@ def test_rivals_are_in_no_table_of_resolution(root):
     assert tables.lengths(with_rivals.profile) == tables.lengths(without.profile)
 
 
-def test_systems_stand_side_by_side_with_their_readers_names(root):
-    found = load(synthetic.profile(rivals=True))
-    table = tables.side_by_side(found)
-    assert list(table["system"].unique()) == [
-        *("1D, L/F=0.25", "1D, L/F=1", "1D, L/F=3", "2D, L/F=0.5"),
-        *("SimCC, KL on 1D classes", "coordinates, wing loss"),
-    ]
-    # Each by its own decoder and, but for coordinates, by the best of the others.
-    assert list(table.groupby("system", sort=False).size()) == [2, 2, 2, 2, 2, 1]
-    own = row(table, name="simcc", chosen="own")
-    errors = found.by_seed("simcc", "argmax", "common")
-    assert (own["decoder"], own["seeds"], own["faces"]) == ("argmax", 2, 20)
-    assert own["percent"] == pytest.approx(100 * errors.mean())
-    assert own["low"] < own["percent"] < own["high"]
-    best = row(table, name="simcc", chosen="best on validation")
-    assert best["decoder"] == tables.best_decoder(found, found.profile.run("simcc-s0"))
-    points = row(table, name="coordinates")
-    assert (points["decoder"], points["chosen"]) == ("direct", "own")
-    assert pd.isna(points["length"]) and points["parameters"] == 487_236
-    assert (table["reason"] == "").all()
-
-
-def test_systems_that_are_not_trained_say_so(root):
-    profile = synthetic.profile(rivals=True)
-    synthetic.write(profile, profile.run("detector1d_L192-s0"))
-    table = tables.side_by_side(results.load(profile))
-    assert row(table, name="simcc")["reason"] == "not trained yet (no record)"
-    assert (table["percent"].isna() == (table["reason"] != "")).all()
-
-
-def test_systems_are_named_by_their_loss_too():
-    profile = synthetic.profile(rivals=True)
-    run = profile.run("search_coordinates-s0")
-    assert tables.named(run.config) == "coordinates, L2 loss"
-
-
 def test_candidates_of_rivals_are_chosen_where_their_settings_are_taken_over(root):
     table = tables.tuning(load(synthetic.profile(rivals=True)))
     assert row(table, name="search_simcc")["chosen"] == "yes"  # but for its epochs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from study import claims, heatmaps, paths, results, tables, temporal
+from study import answers, claims, heatmaps, paths, results, tables, temporal
 
 SHOWN = "tracker1d_L192"
 
@@ -328,7 +328,7 @@ def test_the_lambda_that_does_best_on_validation_stands_beside_the_shown_one(roo
     there = motion[motion["system"] == "1D tracker, λ=0.7 (best on validation)"]
     assert set(there["lam"].dropna()) == {0.7}
     row = rows[(rows["subset"] == "300VW S3") & (rows["landmarks"] == "all")].iloc[0]
-    text = claims.temporal(gains, motion)
+    text = answers.temporal(gains, motion)
     word = "lower" if row["decrease_percent"] >= 0 else "higher"
     assert "With λ 0 to 0.7 (best on validation) it is " in text
     assert f"{abs(row['decrease_percent']):.1f} % {word} on 300VW S3 ({row['low']:.2f} to" in text
