@@ -53,11 +53,14 @@ def own(profile):
 
 
 def chosen(found):
-    """The γ with the lowest validation NRMSE; None where that is 0 or the flagship's."""
+    """The γ with the lowest validation NRMSE by the first seeds, which every γ has alike.
+
+    None where that is 0 or the flagship's.
+    """
     scores = {
-        gamma: found.validation(run.name)[run.config.decoder]
+        gamma: found.first(run.name)["validation"][run.config.decoder]
         for gamma, run in lines(found.profile).items()
-        if found.recorded(run.name)
+        if run.id in found.records
     }
     best = min(scores, key=scores.get, default=NONE)
     return None if best in (NONE, own(found.profile)) else best
