@@ -353,15 +353,16 @@ def rivals(side_by_side, gains, subset="300W com"):
             for row in best.to_dict("records")
         )
         parts.append(f"Each read by what is best on validation faces, 1D at L/F=3 is {found}.")
-    seeds = _range(rows["seeds"])
-    parts.append(f"Measured on {rows['faces'].iloc[0]} faces with {seeds}: {rows['data'].iloc[0]}.")
-    return " ".join(parts)
+    return " ".join([*parts, _measured_on(rows)])
 
 
-def _range(seeds):
-    """How many seeds, of several comparisons."""
-    counts = sorted({int(seeds.min()), int(seeds.max())})
-    return f"{' to '.join(map(str, counts))} seed{'s' if counts[-1] > 1 else ''}"
+def _measured_on(rows):
+    """What several comparisons on one subset were measured on: faces, seeds, data."""
+    first, counts = rows.iloc[0], sorted({int(rows["seeds"].min()), int(rows["seeds"].max())})
+    seeds = f"{' to '.join(map(str, counts))} seeds"
+    if counts == [1]:
+        seeds = "1 seed, so no interval holds what seeds differ in"
+    return f"Measured on {first['faces']} faces with {seeds}: {first['data']}."
 
 
 def _system(side_by_side, before):
@@ -398,10 +399,7 @@ def parts(split, order, subset="300W com"):
                 f"relative to the lowest of each size differ by {apart['L/F']:.1f} % at equal L/F "
                 f"and by {apart['L']:.1f} % at equal L: {near} orders them better."
             )
-    first = rows.iloc[0]
-    seeds = _range(rows["seeds"])
-    texts.append(f"Measured on {first['faces']} faces with {seeds}: {first['data']}.")
-    return " ".join(texts)
+    return " ".join([*texts, _measured_on(rows)])
 
 
 def _below_the_bin(rows):
@@ -526,5 +524,5 @@ def controls(table, conditions, poses=None, subset="300W com"):
             found = "; ".join(
                 f"{row[key]}, {_lower(row)} ({_span(row)})" for row in there.to_dict("records")
             )
-            texts.append(f"{lead}, on {subset}: {found}.")
+            texts.append(f"{lead}, on {subset}: {found}. {_measured_on(there)}")
     return " ".join(texts)

@@ -9,12 +9,6 @@ COM = "300W com"
 CHANGES = 7  # steps of the way from the shortest heatmaps to the longest
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Records of every ablation on both test subsets, for tests that only read."""

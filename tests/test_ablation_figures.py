@@ -223,6 +223,7 @@ def test_attention_draws_readings_detectors_and_poses_one_below_the_other(made):
     controls, conditions = made["coattention_controls"], made["coattention_conditions"]
     rows = [(third, "300W com", n, n - 2.0, n + 2.0) for n, third in enumerate(attention.THIRDS)]
     poses = pd.DataFrame(rows, columns=["third", "subset", "decrease_percent", "low", "high"])
+    poses = poses.assign(data="300W, F=64", faces=7, seeds=3)
     ax = ablation_figures.attention(controls, conditions, poses)
     parts = [
         (controls[controls["subset"] == "300W com"], "reading"),
@@ -236,6 +237,8 @@ def test_attention_draws_readings_detectors_and_poses_one_below_the_other(made):
     assert list(marks[:, 1]) == list(range(len(decrease)))
     assert [len(xy(container)) for container in ax.containers] == [3, 2, 3]
     assert len(legend(ax)) == 3
+    above = " ".join(ax.figure.get_suptitle().split())
+    assert "F=64; 300W, F=64; 7 to 20 test faces, seeds: 2 to 3" in above
     colors = {container.lines[0].get_color() for container in ax.containers}
     assert len(colors) == 3
     without = ablation_figures.attention(controls, conditions)

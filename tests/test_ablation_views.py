@@ -46,12 +46,6 @@ def made(tmp_path_factory):
         yield written(whole())
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def visible(markup):
     return html.unescape(re.sub("<[^>]*>", "", markup))
 

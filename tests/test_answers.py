@@ -20,12 +20,6 @@ from study import (
 NOT_YET = "Not answered yet: not trained yet (no record)."
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def load(**options):
     profile = synthetic.profile()
     synthetic.write_all(profile, **options)
@@ -217,7 +211,7 @@ def test_the_answer_on_rivals_calls_a_worse_result_higher(root):
     found = results.load(profile)
     text = answers.rivals(rivals.side_by_side(found), rivals.gains(found))
     assert text.count("% higher") == 2 and "lower" not in text
-    assert "**contradicted**" in text and "with 1 seed:" in text
+    assert "**contradicted**" in text and "with 1 seed, so no interval" in text
     assert "SimCC" not in text and "nan" not in text  # not in the profile
 
 
@@ -400,6 +394,7 @@ def test_the_answer_on_controls_states_readings_conditions_and_poses(everything)
     readings, conditions = attention.controls(everything), attention.conditions(everything)
     rows = [("least turned third", "300W com", 1.04, -2.0, 4.0)]
     poses = pd.DataFrame(rows, columns=["third", "subset", "decrease_percent", "low", "high"])
+    poses = poses.assign(faces=7, seeds=3, data="300W, F=64")
     text = answers.controls(readings, conditions, poses)
     for table, key in ((readings, "reading"), (conditions, "condition")):
         for row in table[table["subset"] == "300W com"].to_dict("records"):
@@ -407,7 +402,9 @@ def test_the_answer_on_controls_states_readings_conditions_and_poses(everything)
             effect = f"{abs(row['decrease_percent']):.1f} % {word}"
             assert f"{row[key]}, {effect} ({row['low']:.2f} to {row['high']:.2f} %)" in text
     assert "By how far the head turns aside, γ from 0 gives, on 300W com: least turned" in text
-    assert text.endswith("third, 1.0 % lower (-2.00 to 4.00 %).") and "nan" not in text
+    ending = "third, 1.0 % lower (-2.00 to 4.00 %). Measured on 7 faces with 3 seeds: 300W, F=64."
+    assert text.endswith(ending) and "nan" not in text
+    assert text.count("Measured on 20 faces with 2 seeds: 300W, trained on") == 2
     without = answers.controls(readings, conditions)
     assert text.startswith(without) and "turns aside" not in without
 

@@ -12,12 +12,6 @@ NRMSE = {0.0: 0.06, 0.4: 0.05, 0.7: 0.045}  # on test faces
 VALIDATION = {0.0: 0.06, 0.4: 0.05, 0.7: 0.055}
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def recorded(validation=None, **options):
     """Results of a profile with detectors at γ 0, 0.4 and 0.7 that have the errors above."""
     standin = options.get("standin", False)

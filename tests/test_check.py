@@ -4,6 +4,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from real_faces import REAL, needs_real_faces
 from video_folder import (
     cut_after,
     talking_points,
@@ -17,10 +18,6 @@ from w300_folder import cut_off, write_face, write_w300
 from study.datasets import check as check_module
 from study.datasets.check import check
 from study.datasets.formats import write_pts
-from study.paths import ROOT
-
-REAL = ROOT / "data" / "300W"
-needs_real_faces = pytest.mark.skipif(not REAL.is_dir(), reason="no real 300W under data/300W")
 
 
 @pytest.fixture

@@ -5,13 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import attention, claims, folds, paper, paths, results, rivals, tables, temporal
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
+from study import attention, claims, folds, paper, results, rivals, tables, temporal
 
 
 @pytest.mark.parametrize(

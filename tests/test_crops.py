@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from real_faces import REAL, needs_real_faces
 from video_folder import VIDEOS, cut_after, write_300vw, write_talking_face, write_video
 from w300_folder import cut_off, invented_image, invented_points, write_w300
 
@@ -33,8 +34,6 @@ from study.datasets.formats import write_pts
 from study.datasets.index import DatasetError
 from study.paths import ROOT
 
-REAL = ROOT / "data" / "300W"
-needs_real_faces = pytest.mark.skipif(not REAL.is_dir(), reason="no real 300W under data/300W")
 SIZE = 20  # px; S = 40
 
 

@@ -14,12 +14,6 @@ from study.models import MODELS
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def found(root):
     profile = synthetic.profile()
     synthetic.write_all(profile)

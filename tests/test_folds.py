@@ -4,19 +4,13 @@ import numpy as np
 import pytest
 import synthetic
 
-from study import claims, folds, paths, results, tables
+from study import claims, folds, results, tables
 
 # NRMSE on held-out folds, percent: γ -> one a fold.
 PAPERS = {0.0: (5.0, 5.2, 5.4), 0.4: (4.0, 4.2, 4.4), 0.7: (4.5, 4.7, 4.9)}  # 0.4 in every fold
 MIXED = {0.0: (5.0, 4.0, 5.4), 0.4: (4.0, 4.2, 4.4), 0.7: (4.5, 4.7, 4.3)}  # but in two of them
 OTHER = {0.0: (5.0, 5.0, 5.0), 0.4: (4.4, 4.5, 4.6), 0.7: (4.0, 4.0, 4.0)}  # 0.7, and beyond doubt
 NEARLY = {0.0: (5.0, 5.0, 5.0), 0.4: (4.4, 3.9, 4.2), 0.7: (4.0, 4.0, 4.0)}  # 0.7, and in doubt
-
-
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
 
 
 def validated(gammas=None, lams=None, standin=False, **options):

@@ -14,12 +14,6 @@ from study import figures, paths, report, results, tables, temporal
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def profile(root):
     return write()
 

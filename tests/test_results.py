@@ -7,12 +7,6 @@ import synthetic
 from study import paths, results, runs
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def put(profile, run, **arrays):
     """Overwrites the predictions of a run's record."""
     np.savez_compressed(results.folder(profile, run) / "predictions.npz", **arrays)

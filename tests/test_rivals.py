@@ -8,12 +8,6 @@ from study import heatmaps, metrics, paper, paths, results, rivals, tables
 COM = "300W com"
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """Records of every system, for tests that only read."""

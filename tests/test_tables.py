@@ -7,12 +7,6 @@ import torch
 from study import metrics, paper, paths, results, tables
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def load(profile=None, **options):
     profile = profile or synthetic.profile()
     synthetic.write_all(profile, **options)

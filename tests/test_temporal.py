@@ -9,12 +9,6 @@ from study import answers, claims, heatmaps, paths, results, tables, temporal
 SHOWN = "tracker1d_L192"
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "ROOT", tmp_path)
-    return tmp_path
-
-
 def arrays(rows, **changes):
     """Arrays of predictions.npz of 2 landmarks.
 

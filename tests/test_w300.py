@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from real_faces import REAL, needs_real_faces
 from w300_folder import (
     FACES,
     HEIGHT,
@@ -20,10 +21,6 @@ from study.datasets import load
 from study.datasets.formats import write_pts
 from study.datasets.index import COLUMNS, DatasetError, fault
 from study.datasets.w300 import SCHEME, photograph
-from study.paths import ROOT
-
-REAL = ROOT / "data" / "300W"
-needs_real_faces = pytest.mark.skipif(not REAL.is_dir(), reason="no real 300W under data/300W")
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ def fuse(features, weights, other, gamma):
     return features + gamma * (weights @ other)
 
 
+def _drawn(side):
+    """A square matrix of weights as it starts out: (side, side)."""
+    return nn.init.xavier_uniform_(nn.Parameter(torch.empty(side, side)))
+
+
 class CoAttention(nn.Module):
     """Shares distributional features between the two axes (Eq. 9, 10).
 
@@ -50,10 +55,7 @@ class CoAttention(nn.Module):
     def __init__(self, columns, gamma):
         super().__init__()
         self.gamma = gamma
-        self.p = nn.Parameter(torch.empty(columns, columns))
-        self.q = nn.Parameter(torch.empty(columns, columns))
-        nn.init.xavier_uniform_(self.p)
-        nn.init.xavier_uniform_(self.q)
+        self.p, self.q = _drawn(columns), _drawn(columns)
 
     def affinities(self, d_x, d_y):
         """W^xy (rows along y) and W^yx (rows along x), each (B, C, positions, positions)."""
@@ -114,10 +116,7 @@ class PooledFusion(nn.Module):
     def __init__(self, columns, gamma):
         super().__init__()
         self.gamma = gamma
-        self.p = nn.Parameter(torch.empty(columns, columns))
-        self.q = nn.Parameter(torch.empty(columns, columns))
-        nn.init.xavier_uniform_(self.p)
-        nn.init.xavier_uniform_(self.q)
+        self.p, self.q = _drawn(columns), _drawn(columns)
 
     def forward(self, d_x, d_y):
         rows_y = d_y.transpose(-1, -2)  # (B, C, positions, columns)
