@@ -14,7 +14,7 @@ import yaml
 from study import paths
 from study.datasets import READERS
 from study.datasets.augment import Augmentation
-from study.models import MODELS, TRACKERS
+from study.models import MODELS, TRACKERS, lab
 from study.models.coattention import FUSIONS
 from study.models.detector import deconvolution_stride, halvings, means
 from study.models.hourglass import require_size
@@ -31,14 +31,19 @@ POSITIVE = (
     *("size", "channels", "stacks", "depth", "width", "columns", "hidden"),
     *("sigma", "epochs", "batch", "rate"),
 )
-RIVALS = ("simcc", "coordinates", "integral")  # detectors that are no row of the paper's Table 1
+# Detectors that are no row of the paper's Table 1.
+RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks")
+# The detector that each tracker holds.
+INSIDE = {"tracker1d": "detector1d", "tracker2d": "detector2d", "gan": "coordinates"}
 CLASSES = 3  # k of SimCC, classes a px: as many bins as the paper's highest resolution has
 # Keys that not every model can use, and those that can: to give them to another is a mistake.
 USED_BY = {
-    **dict.fromkeys(("gamma", "fusion", "head_length"), ("detector1d",)),
+    **dict.fromkeys(("fusion", "head_length"), ("detector1d",)),
+    "gamma": ("detector1d", "lab1d", "lab_landmarks"),
     "rule": ("detector1d", "detector2d"),
-    "length": ("detector1d", "detector2d", "simcc", "integral"),
-    **dict.fromkeys(("sigma", "decoder"), ("detector1d", "detector2d", "simcc")),
+    "length": ("detector1d", "detector2d", "simcc", "integral", "lab1d", "lab_landmarks"),
+    "sigma": ("detector1d", "detector2d", "simcc", "lab1d", "lab_landmarks"),
+    "decoder": ("detector1d", "detector2d", "simcc"),
 }
 
 
@@ -84,7 +89,8 @@ class TrainingConfig:
         decoder: turns heatmaps into the points that are scored; others are recorded beside.
             "direct" of coordinates and integral regression, whose outputs are points.
         loss: one of the model's in `study.models.objectives`: "squares" of heatmaps, "kl" of
-            SimCC, "wing" or "l2" of coordinates, "l1" of integral regression.
+            SimCC, "wing" or "l2" of coordinates, "l1" of integral regression, "boundaries" of the
+            three LABs: the wing of points, and squares of what is recognised.
         epochs, batch: passes over the training faces, and faces a step.
         schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
             "steps" (a tenth at 1/2 and again at 5/6 of the epochs) or "constant".
@@ -166,10 +172,11 @@ class TrackerConfig:
         detector: the configuration of the detector inside, which is trained first; the tracker
             of seed s holds the detector of seed s.
         lam: λ, what a past frame's features are worth to the next (Eq. 13; 1D only).
-        hidden: channels of CNN3 and CNN4, or the LSTM's memory of the 2D tracker.
+        adversarial: weight of the discriminator's word in what is trained (GAN only).
+        hidden: channels of CNN3 and CNN4, or the LSTM's memory of the 2D tracker and the GAN.
         frames: T, consecutive frames of a training clip; nothing is remembered before them.
         variants: how many augmented versions of each training video there are, the plain one
-            included; the detector's heatmaps of all are cached (1D only).
+            included; what the detector makes of all is cached (not of the 2D tracker).
         rotation, scale, mirror: how far the versions are varied, as in `Augmentation`; one draw
             a video, so that its motion stays smooth.
         passing: rectangles that pass before the face in 25 frames of a varied version.
@@ -194,6 +201,7 @@ class TrackerConfig:
     rate: float = 2.0e-3
     average: float = 0.0
     precision: str = "float32"
+    adversarial: float = 0.0
 
     def __post_init__(self):
         choices = {"model": tuple(TRACKERS), "schedule": CHOICES["schedule"]}
@@ -202,7 +210,9 @@ class TrackerConfig:
         _require_shares(self, ("average", "warmup"))
         if not 0 <= self.lam <= 1:
             raise ConfigError(f"lam is {self.lam}; it must be in [0, 1] (Eq. 13)")
-        inside = {"tracker1d": "detector1d", "tracker2d": "detector2d"}[self.model]
+        if not 0 <= self.adversarial:
+            raise ConfigError(f"adversarial is {self.adversarial}; it must be 0 or more")
+        inside = INSIDE[self.model]
         if self.detector.model != inside:
             raise ConfigError(f"a {self.model} holds a {inside}, not a {self.detector.model}")
 
@@ -218,8 +228,8 @@ class TrackerConfig:
 
     @property
     def decoder(self):
-        """The decoder of the detector inside."""
-        return self.detector.decoder
+        """The decoder of the detector inside; trackers that give points have none."""
+        return DIRECT if DIRECT in OBJECTIVES[self.model].decoders else self.detector.decoder
 
     @property
     def rule(self):
@@ -572,6 +582,11 @@ def _of_model(model, size):
         return {"length": 0, "decoder": DIRECT, "loss": "wing"}
     if model == "integral":
         return {"decoder": DIRECT, "loss": "l1"}
+    if model == "lab":
+        maps = {"length": lab.CELLS, "sigma": lab.CELL_SIGMA / lab.CELLS}
+        return {**maps, "decoder": DIRECT, "loss": "boundaries"}
+    if model in ("lab1d", "lab_landmarks"):
+        return {"decoder": DIRECT, "loss": "boundaries"}
     return {}
 
 
@@ -615,7 +630,7 @@ def _groups_of(config):
     if isinstance(config, TrackerConfig):
         return ("tracker", "tracker_folds")
     if config.model in RIVALS:
-        return ("rival", "search")
+        return ("rival", "search", *(["video"] if config.model in INSIDE.values() else []))
     return ("resolution", "coattention", "ablation", "search", "video", "folds")
 
 

@@ -216,6 +216,7 @@ def _write_record(profile, run, job, model, state):
     device = devices.choose(run.config.precision)
     decoders = training.decoders_of(run.config)
     scores = job.task.validate(model, device, decoders)
+    notes = job.task.notes(model, device) if hasattr(job.task, "notes") else {}
     arrays = job.arrays(model, device) if run.group in configs.TESTED else None
     where = folder(profile, run)
     where.mkdir(parents=True, exist_ok=True)
@@ -245,6 +246,7 @@ def _write_record(profile, run, job, model, state):
         "parameters": sum(p.numel() for p in model.parameters()),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "validation": scores,
+        **({"notes": notes} if notes else {}),
     }
     _write(where / "run.json", json.dumps(record, indent=1) + "\n")
 

@@ -144,6 +144,23 @@ def _views(videos, config):
     return [plain_affines(videos, config.size), *more]
 
 
+def versions(videos, config):
+    """What each version of the videos shows, the plain one first.
+
+    Yields:
+        an iterable of images (T, 3, F, F) and points (T, N, 2) px of the crop, one a video.
+    """
+    hidden = torch.Generator().manual_seed(1)
+    for version, affines in enumerate(_views(videos, config)):
+        yield _shown(videos, config, affines, hidden if version else None)
+
+
+def _shown(videos, config, affines, hidden):
+    for video, rows in enumerate(videos.rows):
+        images, points = view(videos, video, rows, affines, config.size)
+        yield images if hidden is None else pass_before(images, config.passing, hidden), points
+
+
 # --- the detector's heatmaps, cached ------------------------------------------------------------
 
 
@@ -191,15 +208,11 @@ def detect(detector, videos, config, device, folder, batch=64):
     ]
     points = np.empty((*shape[:3], 2), dtype=np.float32)
     first = tuple(int(n) for n in np.cumsum([0, *lengths])[:-1])
-    hidden = torch.Generator().manual_seed(1)
-    for version, affines in enumerate(_views(videos, config)):
-        for video, rows in enumerate(videos.rows):
-            images, there = view(videos, video, rows, affines, config.size)
-            if version:
-                images = pass_before(images, config.passing, hidden)
-            where = (version, slice(first[video], first[video] + len(rows)))
+    for version, views in enumerate(versions(videos, config)):
+        for video, (images, there) in enumerate(views):
+            where = (version, slice(first[video], first[video] + lengths[video]))
             points[where] = there.numpy()
-            for part in torch.arange(len(rows)).split(batch):
+            for part in torch.arange(lengths[video]).split(batch):
                 some = device.move(images[part]).contiguous(memory_format=torch.channels_last)
                 with device.autocast():
                     found = detector(some)
@@ -255,11 +268,7 @@ class ClipTask:
         Raises:
             training.TrainingError: no training video is as long as a clip.
         """
-        if not self._clips:
-            longest = max(self._lengths, default=0)
-            raise training.TrainingError(
-                f"no training video has {self.config.frames} frames; the longest has {longest}"
-            )
+        require_clips(self._lengths, self.config.frames)
         return build_tracker(self.config, self.detector)
 
     def batches(self, generator):
@@ -313,6 +322,15 @@ class ClipTask:
         if self.held is None:
             return validate(model, self.validation, self.config, device, decoders)
         return validate_cached(model, self.held, self.config, device, decoders)
+
+
+def require_clips(lengths, frames):
+    """Raises a training.TrainingError where no video is as long as a clip."""
+    longest = max(lengths, default=0)
+    if longest < frames:
+        raise training.TrainingError(
+            f"no training video has {frames} frames; the longest has {longest}"
+        )
 
 
 def build_tracker(config, detector):
@@ -375,7 +393,8 @@ def follow(tracker, videos, config, device, *, rule="truth", decoders=None, batc
     """Predictions of a tracker, frame by frame, all videos side by side.
 
     Args:
-        tracker: has `step(images, state) -> heatmaps, state`; state None is no past.
+        tracker: has `step(images, state) -> output, state`; state None is no past. Where it has
+            `moves`, its state are points in px of the crop, and are carried from crop to crop.
         videos: `Videos`.
         config: its configuration.
         device: a `Device`.
@@ -406,7 +425,7 @@ def _follow_group(tracker, videos, group, config, device, rule, names):
     size, side = config.size, videos.side
     lengths = [len(videos.rows[video]) for video in group]
     found = {name: [[] for _ in group] for name in names}
-    state, last = None, None
+    state, last, before = None, None, None
     for t in range(lengths[0]):
         active = sum(length > t for length in lengths)
         rows = np.array([videos.rows[video][t] for video in group[:active]])
@@ -416,8 +435,13 @@ def _follow_group(tracker, videos, group, config, device, rule, names):
             matrix, shift = square_of(here, videos.scale, size, side)
         images = augment.sample(videos.pictures(rows), matrix, shift, size)
         images = device.move(images).contiguous(memory_format=torch.channels_last)
+        state = _first(state, active)
+        if state is not None and getattr(tracker, "moves", False):
+            before = tuple(part[:active] for part in before)
+            state = _carried(state, before, (matrix, shift), videos, group[:active], t, size)
+        before = matrix, shift
         with device.autocast():
-            output, state = tracker.step(images, _first(state, active))
+            output, state = tracker.step(images, state)
         output = training.as_tuple(output)
         for name in names:
             points = training.decode(output, config, name).double().cpu()
@@ -440,6 +464,20 @@ def _moved(points, videos, group, t):
         videos.crops.affine[[videos.rows[video][at] for video in group]] for at in (t - 1, t)
     )
     return torch.from_numpy(crops.to_crop(crops.to_image(points.numpy(), before), now))
+
+
+def _carried(state, before, now, videos, group, t, size):
+    """A state of points (B, N, 2): from px of the crops of frame t - 1 to px of those of frame t.
+
+    Args:
+        before, now: matrix and shift of the crops of both frames.
+    """
+    found = []
+    for points in state:
+        cached = augment.to_cached(points.double().cpu(), *before, size, videos.side)
+        moved = augment.to_crop(_moved(cached, videos, group, t), *now, size, videos.side)
+        found.append(moved.to(points))
+    return tuple(found)
 
 
 def validate(tracker, videos, config, device, decoders=None):

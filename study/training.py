@@ -18,7 +18,8 @@ from study.models.objectives import OBJECTIVES
 # its records are then of another recipe, and are trained anew. A test pins the first ten steps.
 RECIPES = {
     **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1, "integral": 1},
-    **{"tracker1d": 2, "tracker2d": 1},
+    **{"lab": 1, "lab1d": 1, "lab_landmarks": 1},
+    **{"tracker1d": 2, "tracker2d": 1, "gan": 1},
 }
 
 

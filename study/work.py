@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import torch
 
+from study import adversarial, datasets, material, metrics, paths, tracking, training
 from study import config as configs
-from study import datasets, material, metrics, paths, tracking, training
 from study import device as devices
 from study.datasets import talking_face, w300vw
+from study.models.objectives import OBJECTIVES
 
 # Beside a run's own decoder, the one below the bin whose residuals on videos are recorded.
 BELOW_THE_BIN = "local"
@@ -145,15 +146,24 @@ class Tracker(_OnVideo):
         sides = [self.watched(self.videos[0], mask) for mask in (self.trained_on, held)]
         self.train, self.held = (len(side.all_rows) for side in sides)
         self._cache = paths.build(profile.name) / "heatmaps" / run.id
+        self.task = self._task(detector, sides)
+
+    def _task(self, detector, sides):
+        """What trains this kind of tracker, with what its detector makes of the clips, cached."""
+        config = self.run.config
+        device = devices.choose(config.precision)
+        if config.model == "gan":
+            tracker = tracking.build_tracker(config, detector)
+            seen = adversarial.observe(tracker, sides[0], config, device)
+            return adversarial.SequenceTask(config, detector, *sides, seen)
         maps = None, None
-        if run.config.model == "tracker1d":
-            device = devices.choose(run.config.precision)
-            varied, plain = run.config, dataclasses.replace(run.config, variants=1)
+        if config.model == "tracker1d":
+            plain = dataclasses.replace(config, variants=1)
             maps = [
-                tracking.detect(detector, sides[0], varied, device, self._cache / "train"),
+                tracking.detect(detector, sides[0], config, device, self._cache / "train"),
                 tracking.detect(detector, sides[1], plain, device, self._cache / "held"),
             ]
-        self.task = tracking.ClipTask(run.config, detector, *sides, *maps)
+        return tracking.ClipTask(config, detector, *sides, *maps)
 
     def clean(self):
         """Removes the cached heatmaps."""
@@ -237,7 +247,9 @@ def measure(tracker, detector, videos, data, run, device, root):
     if not len(videos.rows):
         return None
     rows, crops, config = videos.all_rows, videos.crops, run.config
-    names = tuple(dict.fromkeys([config.decoder, BELOW_THE_BIN]))
+    known = OBJECTIVES[config.model].decoders
+    names = [config.decoder, *(name for name in known if name == BELOW_THE_BIN)]
+    names = tuple(dict.fromkeys(names))
     predicted = tracking.follow(tracker, videos, config, device, decoders=names)
     loose = tracking.follow(tracker, videos, config, device, rule="previous")
     plain = _without_past(tracker, videos, config, device)

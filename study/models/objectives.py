@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from study import heatmaps
-from study.models import coordinates, integral, simcc
+from study.models import coordinates, integral, lab, simcc
 
 DIRECT = "direct"  # in place of a decoder, of a model whose output are points
 
@@ -71,6 +71,25 @@ def _of_sides(output, size, decoder, sigma):
     return coordinates.to_pixels(*_float(output), size)
 
 
+def _of_first(output, size, decoder, sigma):
+    """The points that come before what a recogniser of boundaries gives."""
+    return coordinates.to_pixels(output[0].float(), size)
+
+
+def boundary_loss(output, wanted):
+    """The wing loss of the points, and the squared error of what the recogniser gives (Eq. 11).
+
+    Args:
+        output, wanted: tuples of points (B, N, 2) in sides of the crop, then heatmaps or maps.
+    """
+    points = coordinates.wing_loss(output[:1], wanted[:1])
+    return points + heatmap_loss(output[1:], wanted[1:])
+
+
+def _with_boundaries(targets):
+    return Objective(targets, {"boundaries": boundary_loss}, _of_first, (DIRECT,))
+
+
 def _float(output):
     return tuple(part.float() for part in output)
 
@@ -97,4 +116,9 @@ OBJECTIVES = {
     "integral": Objective(
         _side_targets, {"l1": integral.absolute_loss}, _of_sides, (DIRECT,)
     ),
+    "lab": _with_boundaries(lab.map_targets),
+    "lab1d": _with_boundaries(lab.curve_targets),
+    "lab_landmarks": _with_boundaries(lab.landmark_targets),
+    # Trained by an adversary beside the points' loss: `study.adversarial`.
+    "gan": Objective(_side_targets, {"wing": coordinates.wing_loss}, _of_sides, (DIRECT,)),
 }
