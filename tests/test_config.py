@@ -142,7 +142,7 @@ def test_a_rival_can_be_a_candidate_and_survives_its_record(model):
         ({"model": "simcc", "decoder": "direct"}, "decoder 'direct': there are argmax, quarter"),
         ({"model": "simcc", "length": 0}, "length is 0; it must be positive"),
         ({"model": "simcc", "group": "resolution"}, "group 'resolution' does not fit a simcc"),
-        ({"model": "coordinates", "group": "video"}, "group 'video' does not fit a coordinates"),
+        ({"model": "integral", "length": 16, "group": "video"}, "'video' does not fit a integral"),
         ({"model": "detector1d", "length": 32, "group": "rival"}, "'rival' does not fit a det"),
         ({"model": "integral"}, "runs.rival: missing: length"),
         ({"model": "integral", "length": 16, "gamma": 0.4}, "no such key of integral: gamma. With"),

@@ -22,12 +22,15 @@ STILL = Augmentation(
 )
 TINY = dict(size=32, channels=8, depth=2, width=8, hidden=8, epochs=3, batch=4)
 BINS = {"detector1d": 64, "detector2d": 16, "simcc": 48, "coordinates": 0, "integral": 16}
-REGRESSIONS = ("coordinates", "integral")  # whose outputs are points
+BINS |= {"lab": 64, "lab1d": 64, "lab_landmarks": 64}
+LABS = ("lab", "lab1d", "lab_landmarks")
+REGRESSIONS = ("coordinates", "integral", *LABS)  # whose outputs are points
 OWN = {
     "detector2d": {"columns": 2},  # a head of two convolutions more
     "simcc": {"loss": "kl"},
     "coordinates": {"loss": "wing", "decoder": "direct"},
     "integral": {"loss": "l1", "decoder": "direct", "columns": 2},
+    **dict.fromkeys(LABS, {"loss": "boundaries", "decoder": "direct"}),
 }
 
 # Losses of the first ten steps, by model and recipe number. Where a change alters them on purpose,
@@ -597,6 +600,7 @@ def rounding(data, chosen):
 def test_a_model_learns_eight_faces_down_to_their_rounding(model, stand_ins):
     # Half a point is what batch norm's running statistics of so few faces leave to be desired.
     own = {"coordinates": {"rate": 3e-3}, "integral": {"rate": 3e-2, "epochs": 300}}  # it is slow
+    own |= dict.fromkeys(LABS, {"rate": 3e-3})
     values = {**LEARNT, "rate": 1e-2, **own.get(model, {})}
     chosen = config(model, **values, augmentation=STILL)
     trained, state = fit(chosen, stand_ins)

@@ -130,10 +130,22 @@ class LAB(_WithBoundaries):
     of theirs.
     """
 
-    def __init__(self, *, landmarks, size, length, width=64, **settings):
-        recogniser = Detector2D(
-            landmarks=boundaries.COUNT, size=size, length=length, width=width, **settings
-        )
+    def __init__(
+        self,
+        *,
+        landmarks,
+        size,
+        length,
+        channels,
+        stacks,
+        depth=None,
+        width=64,
+        columns=4,
+        hidden=128,
+    ):
+        shape = dict(channels=channels, stacks=stacks, depth=depth, width=width)
+        shape |= dict(columns=columns, hidden=hidden)
+        recogniser = Detector2D(landmarks=boundaries.COUNT, size=size, length=length, **shape)
         super().__init__(recogniser, landmarks, size, width)
 
     def maps(self, h):
@@ -155,11 +167,24 @@ class LAB1D(_WithBoundaries):
 
     recognised = boundaries.POINTS
 
-    def __init__(self, *, landmarks, size, length, gamma, width=64, **settings):
+    def __init__(
+        self,
+        *,
+        landmarks,
+        size,
+        length,
+        gamma,
+        channels,
+        stacks,
+        depth=None,
+        width=64,
+        columns=4,
+        hidden=128,
+    ):
+        shape = dict(channels=channels, stacks=stacks, depth=depth, width=width)
+        shape |= dict(columns=columns, hidden=hidden)
         count = self.recognised or landmarks
-        recogniser = Detector1D(
-            landmarks=count, size=size, length=length, gamma=gamma, width=width, **settings
-        )
+        recogniser = Detector1D(landmarks=count, size=size, length=length, gamma=gamma, **shape)
         super().__init__(recogniser, landmarks, size, width)
 
     def curves(self, points):
