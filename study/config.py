@@ -32,9 +32,13 @@ POSITIVE = (
     *("sigma", "epochs", "batch", "rate"),
 )
 # Detectors that are no row of the paper's Table 1.
-RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks")
+RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks", "sdm")
+WITHOUT_BINS = ("coordinates", "sdm")
 # The detector that each tracker holds.
-INSIDE = {"tracker1d": "detector1d", "tracker2d": "detector2d", "gan": "coordinates"}
+INSIDE = {
+    **{"tracker1d": "detector1d", "tracker2d": "detector2d", "gan": "coordinates"},
+    **{"sdm_tracker": "sdm", "sta": "detector2d"},
+}
 CLASSES = 3  # k of SimCC, classes a px: as many bins as the paper's highest resolution has
 # Keys that not every model can use, and those that can: to give them to another is a mistake.
 USED_BY = {
@@ -91,7 +95,8 @@ class TrainingConfig:
         loss: one of the model's in `study.models.objectives`: "squares" of heatmaps, "kl" of
             SimCC, "wing" or "l2" of coordinates, "l1" of integral regression, "boundaries" of the
             three LABs: the wing of points, and squares of what is recognised.
-        epochs, batch: passes over the training faces, and faces a step.
+        epochs, batch: passes over the training faces, and faces a step. Of SDM: views of each
+            face that it is fitted on, all at once.
         schedule: "one-cycle" (up over the first `warmup` share of the steps, down to nothing),
             "steps" (a tenth at 1/2 and again at 5/6 of the epochs) or "constant".
         rate: the highest learning rate of Adam.
@@ -143,14 +148,15 @@ class TrainingConfig:
 
     def _require_shapes(self):
         """Sizes that no model can have fail here, not when the training starts."""
-        if (self.length > 0) != (self.model != "coordinates"):
-            raise ConfigError(f"length is {self.length}; it must be positive, and 0 of coordinates")
+        if (self.length > 0) != (self.model not in WITHOUT_BINS):
+            known = " and ".join(WITHOUT_BINS)
+            raise ConfigError(f"length is {self.length}; it must be positive, and 0 of {known}")
         if self.channels % 4 or max(self.channels // 2, 32) % 4:
             raise ConfigError(f"channels is {self.channels}; FAN's block splits it in quarters, "
                               "and its half in quarters too")
         try:
             require_size(self.size, self.size, self.depth)
-            if self.model not in ("simcc", "coordinates"):
+            if self.model not in ("simcc", *WITHOUT_BINS):
                 deconvolution_stride(self.size, self.head_length or self.length)
                 means(self.length, self.head_length)
             halvings(self.size // 4, self.columns)
@@ -580,6 +586,8 @@ def _of_model(model, size):
         return {"length": CLASSES * size, "loss": "kl"}
     if model == "coordinates":
         return {"length": 0, "decoder": DIRECT, "loss": "wing"}
+    if model == "sdm":
+        return {"length": 0, "decoder": DIRECT, "loss": "ridge"}
     if model == "integral":
         return {"decoder": DIRECT, "loss": "l1"}
     if model == "lab":

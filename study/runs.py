@@ -243,7 +243,7 @@ def _write_record(profile, run, job, model, state):
         "seconds": round(state.seconds, 1),
         "samples_per_second": round(job.task.samples * run.config.epochs / state.seconds, 1),
         "peak_memory_mib": round(device.peak_memory()),
-        "parameters": sum(p.numel() for p in model.parameters()),
+        "parameters": work.parameters(model),
         "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "validation": scores,
         **({"notes": notes} if notes else {}),

@@ -335,10 +335,14 @@ def require_clips(lengths, frames):
 
 def build_tracker(config, detector):
     """The tracker of a configuration around a detector; drawn from torch's global generator."""
-    values = {"hidden": config.hidden}
-    if config.model == "tracker1d":
-        values["lam"] = config.lam
-    return TRACKERS[config.model](detector, **values)
+    own = {
+        "tracker1d": {"hidden": config.hidden, "lam": config.lam},
+        "tracker2d": {"hidden": config.hidden},
+        "gan": {"hidden": config.hidden},
+        "sta": {"sigma": config.target_sigma},
+        "sdm_tracker": {},
+    }
+    return TRACKERS[config.model](detector, **own[config.model])
 
 
 class Stateless(torch.nn.Module):

@@ -19,7 +19,7 @@ from study.models.objectives import OBJECTIVES
 RECIPES = {
     **{"detector1d": 1, "detector2d": 1, "simcc": 1, "coordinates": 1, "integral": 1},
     **{"lab": 1, "lab1d": 1, "lab_landmarks": 1},
-    **{"tracker1d": 2, "tracker2d": 1, "gan": 1},
+    **{"tracker1d": 2, "tracker2d": 1, "gan": 1, "sdm": 1, "sdm_tracker": 1, "sta": 1},
 }
 
 
@@ -346,7 +346,7 @@ def fit_task(task, *, seed, checkpoint=None, data="", report=print):
 
     Args:
         task: a `FaceTask` or `tracking.ClipTask`: its config, samples and steps an epoch; build,
-            batches, step and validate.
+            batches, step and validate. Of `study.fitted`, one with `solve` in place of these.
         seed: of weights, order and augmentation.
         checkpoint: file for the state after each epoch; None keeps none.
         data: fingerprint of the data, so that a checkpoint of other data is not resumed.
@@ -362,6 +362,10 @@ def fit_task(task, *, seed, checkpoint=None, data="", report=print):
     config = task.config
     device = devices.choose(config.precision)
     torch.manual_seed(seed)
+    if hasattr(task, "solve"):  # nothing is descended to, and nothing to resume from
+        model, history = task.solve(seed, device, report)
+        seconds = sum(row["seconds"] for row in history)
+        return model, State({}, {}, None, len(history), seconds, history)
     model = device.place(task.build())
     average = _average_of(model, config)
     optimizer = make_optimizer(model, config)

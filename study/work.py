@@ -6,14 +6,17 @@ import shutil
 import numpy as np
 import torch
 
-from study import adversarial, datasets, material, metrics, paths, tracking, training
+from study import adversarial, datasets, fitted, material, metrics, paths, tracking, training
 from study import config as configs
 from study import device as devices
 from study.datasets import talking_face, w300vw
+from study.models import SDM
 from study.models.objectives import OBJECTIVES
 
 # Beside a run's own decoder, the one below the bin whose residuals on videos are recorded.
 BELOW_THE_BIN = "local"
+# Trackers that no gradient trains.
+FITTED = {"sdm_tracker": fitted.CarriedTask, "sta": fitted.StabiliserTask}
 COUNT = w300vw.SCHEME.count  # 68, of our predictions on every video
 
 
@@ -26,6 +29,11 @@ def of(profile, run):
     kinds = {"video": VideoDetector, "tracker": Tracker, "tracker_folds": Tracker}
     kind = kinds.get(run.group, Detector)
     return kind(profile, run)
+
+
+def face_task(config):
+    """The kind of task that a detector of a configuration is."""
+    return fitted.CascadeTask if config.model == "sdm" else training.FaceTask
 
 
 class Detector:
@@ -46,7 +54,7 @@ class Detector:
         self.train, self.held = int(train.sum()), int(held.sum())
         self.data = material.fingerprint(profile, self.crops)
         faces = (material.faces_of(profile, self.crops, rows) for rows in (train, held))
-        self.task = training.FaceTask(run.config, *faces, self.crops.points.shape[1])
+        self.task = face_task(run.config)(run.config, *faces, self.crops.points.shape[1])
 
     def clean(self):
         """Removes what only the training needed."""
@@ -128,7 +136,7 @@ class VideoDetector(_OnVideo):
                 side = material.together(side, more)
             sides.append(side)
         self.train, self.held = map(len, sides)
-        self.task = training.FaceTask(run.config, *sides, self.stills.points.shape[1])
+        self.task = face_task(run.config)(run.config, *sides, self.stills.points.shape[1])
 
 
 class Tracker(_OnVideo):
@@ -151,6 +159,8 @@ class Tracker(_OnVideo):
     def _task(self, detector, sides):
         """What trains this kind of tracker, with what its detector makes of the clips, cached."""
         config = self.run.config
+        if config.model in FITTED:
+            return FITTED[config.model](config, detector, *sides)
         device = devices.choose(config.precision)
         if config.model == "gan":
             tracker = tracking.build_tracker(config, detector)
@@ -200,6 +210,14 @@ def build_model(config, landmarks):
         detector = training.build_model(config.detector, landmarks)
         return tracking.build_tracker(config, detector)
     return training.build_model(config, landmarks)
+
+
+def parameters(model):
+    """How many numbers of a model training finds, those of a fitted cascade among them."""
+    fitted_ones = [part for name, part in model.named_buffers() if name.endswith("sdm.weights")]
+    if isinstance(model, SDM):
+        fitted_ones = [model.weights]
+    return sum(part.numel() for part in (*model.parameters(), *fitted_ones))
 
 
 def load_model(profile, run):
@@ -253,7 +271,8 @@ def measure(tracker, detector, videos, data, run, device, root):
     predicted = tracking.follow(tracker, videos, config, device, decoders=names)
     loose = tracking.follow(tracker, videos, config, device, rule="previous")
     plain = _without_past(tracker, videos, config, device)
-    detected = tracking.follow(tracking.Stateless(detector), videos, config, device)
+    alone = tracker.observe if config.model == "sta" else detector  # which FHR decodes
+    detected = tracking.follow(tracking.Stateless(alone), videos, config, device)
     averaged = _averaged(detector, videos, config, device)
     common, own = _common(data), config.decoder
     others = {"residual_previous": loose, "residual_without": plain, "detected": detected}

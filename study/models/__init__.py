@@ -9,7 +9,9 @@ from study.models.hourglass import Backbone
 from study.models.integral import Integral
 from study.models.lab import LAB, LAB1D, LABOfLandmarks
 from study.models.recurrent import Tracker2D
+from study.models.sdm import SDM, SDMTracker
 from study.models.simcc import SimCC
+from study.models.sta import STA
 from study.models.tracker import Tracker1D
 
 MODELS = {
@@ -21,14 +23,23 @@ MODELS = {
     "lab": LAB,
     "lab1d": LAB1D,
     "lab_landmarks": LABOfLandmarks,
+    "sdm": SDM,
 }
-TRACKERS = {"tracker1d": Tracker1D, "tracker2d": Tracker2D, "gan": GANTracker}
+TRACKERS = {
+    "tracker1d": Tracker1D,
+    "tracker2d": Tracker2D,
+    "gan": GANTracker,
+    "sdm_tracker": SDMTracker,
+    "sta": STA,
+}
 
 __all__ = [
     "FAN",
     "LAB",
     "LAB1D",
     "MODELS",
+    "SDM",
+    "STA",
     "TRACKERS",
     "Backbone",
     "CoAttention",
@@ -38,6 +49,7 @@ __all__ = [
     "GANTracker",
     "Integral",
     "LABOfLandmarks",
+    "SDMTracker",
     "SimCC",
     "Tracker1D",
     "Tracker2D",

@@ -119,6 +119,12 @@ OBJECTIVES = {
     "lab": _with_boundaries(lab.map_targets),
     "lab1d": _with_boundaries(lab.curve_targets),
     "lab_landmarks": _with_boundaries(lab.landmark_targets),
+    # Fitted without gradients: `study.fitted`.
+    "sdm": Objective(_side_targets, {"ridge": coordinates.squared_loss}, _of_sides, (DIRECT,)),
+    **dict.fromkeys(
+        ("sdm_tracker", "sta"),
+        Objective(_side_targets, {"l2": coordinates.squared_loss}, _of_sides, (DIRECT,)),
+    ),
     # Trained by an adversary beside the points' loss: `study.adversarial`.
     "gan": Objective(_side_targets, {"wing": coordinates.wing_loss}, _of_sides, (DIRECT,)),
 }
