@@ -10,6 +10,7 @@ from study.models.integral import Integral
 from study.models.lab import LAB, LAB1D, LABOfLandmarks
 from study.models.recurrent import Tracker2D
 from study.models.simcc import SimCC
+from study.models.sta import STA
 from study.models.tracker import Tracker1D
 
 MODELS = {
@@ -29,6 +30,7 @@ __all__ = [
     "LAB",
     "LAB1D",
     "MODELS",
+    "STA",
     "TRACKERS",
     "Backbone",
     "CoAttention",
