@@ -130,6 +130,119 @@ def delay_terms(predicted, truth, normalizer):
     return along, back.square().sum(dim=(-1, -2)) / square
 
 
+# --- FHR's measures of stability: (T, ..., N, 2), one video or several side by side --------------
+
+
+STILL = 1e-3  # of `hundredth`: less than this is no motion but the rounding of coordinates
+
+
+def hundredth(truth):
+    """w: a hundredth of the longer side of the landmarks' tight box, (..., N, 2) px -> (...) px."""
+    return (truth.amax(dim=-2) - truth.amin(dim=-2)).amax(dim=-1) / 100
+
+
+def _root_mean_square(change, unit):
+    """sqrt(|change|^2 / N) / unit: (..., N, 2) px, (...) px -> (...)."""
+    return change.square().sum(dim=-1).mean(dim=-1).sqrt() / unit
+
+
+def lag(predicted, truth):
+    """E1, how late each frame is, in frames: <y_t - g_t, g_(t-1) - g_t> / |g_(t-1) - g_t|^2.
+
+    Over all 2N coordinates. 0 is on time, 1 where the prediction y is the truth g of the frame
+    before (FHR's released code, `loss_stable`; its mean over frames is the delay).
+
+    Args:
+        predicted, truth: (T, ..., N, 2) px of consecutive frames.
+
+    Returns:
+        (T, ...) frames; NaN in the first frame, and in those where the face does not move, which
+        the released code would divide by 0: up to `STILL` of w for the root of the mean of the
+        squared ways of the landmarks.
+
+    A frame with little motion weighs as much as any other and is noisy; `delay_terms` give the
+    ratio of sums instead.
+    """
+    found = torch.full_like(truth[..., 0, 0], torch.nan)
+    back = truth[:-1] - truth[1:]
+    along = ((predicted - truth)[1:] * back).sum(dim=(-1, -2))
+    way = back.square().sum(dim=(-1, -2))
+    moves = _root_mean_square(back, hundredth(truth[1:])) > STILL
+    found[1:] = torch.where(moves, along / way, torch.nan)
+    return found
+
+
+def extent_error(predicted, truth):
+    """E2, the error of each frame in percent of the face: sqrt(|y_t - g_t|^2 / N) / w_t.
+
+    Args:
+        predicted, truth: (..., N, 2) px. w is of the truth (`hundredth`).
+
+    Returns:
+        (...,) percent of the longer side of the face.
+    """
+    return _root_mean_square(predicted - truth, hundredth(truth))
+
+
+def unevenness(predicted, truth):
+    """E3 ("sta1"), how far each frame is from the middle of its neighbours, in percent of the face.
+
+    sqrt(|y_t - (y_(t-1) + y_(t+1)) / 2|^2 / N) / w_t: 0 on a straight way at a constant speed.
+
+    Args:
+        predicted: (T, ..., N, 2) px of consecutive frames.
+        truth: of the same shape; gives w alone.
+
+    Returns:
+        (T, ...) percent of the longer side of the face; NaN in the first and the last frame.
+    """
+    middle = (predicted[:-2] + predicted[2:]) / 2
+    return _between(predicted[1:-1] - middle, truth)
+
+
+def crookedness(predicted, truth):
+    """E4 ("sta2"), how far each frame is from the way between its neighbours, in percent.
+
+    As E3 (`unevenness`) of y_t - (1 - q) y_(t-1) - q y_(t+1), with one q for all landmarks:
+    <y_t - y_(t-1), y_(t+1) - y_(t-1)> / |y_(t+1) - y_(t-1)|^2, clipped to [0, 1]. It is 0 on a
+    straight way at any speed that does not turn back, and never above E3.
+
+    Args:
+        predicted, truth: as in `unevenness`.
+
+    Returns:
+        (T, ...) as there. Where both neighbours are one, every q is the same, and 0 is taken.
+    """
+    step, whole = predicted[1:-1] - predicted[:-2], predicted[2:] - predicted[:-2]
+    along, square = (step * whole).sum(dim=(-1, -2)), whole.square().sum(dim=(-1, -2))
+    q = torch.where(square > 0, along / square.clamp(min=torch.finfo(square.dtype).tiny), 0.0)
+    return _between(step - q.clamp(0, 1)[..., None, None] * whole, truth)
+
+
+def _between(change, truth):
+    """`change` (T - 2, ..., N, 2) of the frames that have two neighbours, as (T, ...) percent."""
+    found = torch.full_like(truth[..., 0, 0], torch.nan)
+    if len(truth) > 2:
+        found[1:-1] = _root_mean_square(change, hundredth(truth[1:-1]))
+    return found
+
+
+STABILITY = {"E1": lag, "E2": extent_error, "E3": unevenness, "E4": crookedness}
+
+
+def stability(predicted, truth):
+    """FHR's four measures of one video, each a mean over the frames that have it.
+
+    Args:
+        predicted, truth: (T, N, 2) px of consecutive frames.
+
+    Returns:
+        dict of numbers: E1 in frames, E2 to E4 in percent of the longer side of the face; NaN
+        where no frame has one.
+    """
+    return {name: term(predicted, truth).nanmean().item() for name, term in STABILITY.items()}
+
+
 # --- intervals by bootstrap: numpy, since they work on tables of results -----------------------
 
 

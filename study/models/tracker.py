@@ -39,15 +39,16 @@ def accumulate(u, lam, v=None):
     return torch.stack(sums, dim=1)
 
 
-def forget(state, lost):
+def forget(state, lost, none=0.0):
     """A tracker's state without the past of some faces.
 
     Args:
         state: tuple of tensors (B, ...), or None; not written into.
         lost: (B,) bool, true where a face was lost or the scene cut.
+        none: what the state of a face without past is filled with.
 
     Returns:
-        the state, zero in the rows of lost faces, which is a face without past; None for None.
+        the state, with that in the rows of lost faces; None for None.
 
     Raises:
         ValueError: `lost` is no (B,) of booleans.
@@ -61,7 +62,7 @@ def forget(state, lost):
         )
     # Chosen and not multiplied: a face may have been lost because its features are not finite.
     return tuple(
-        torch.where(lost.reshape(-1, *[1] * (part.dim() - 1)), torch.zeros_like(part), part)
+        torch.where(lost.reshape(-1, *[1] * (part.dim() - 1)), torch.full_like(part, none), part)
         for part in state
     )
 
