@@ -6,6 +6,8 @@ from study.models import MODELS, TRACKERS
 from study.models.objectives import OBJECTIVES, heatmap_loss
 
 B, N, SIZE, LENGTH, SIGMA = 3, 5, 60, 90, 2.0
+LABS = ("lab", "lab1d", "lab_landmarks")  # of 68 landmarks: see test_lab
+OF_ANY_COUNT = [model for model in OBJECTIVES if model not in LABS]
 
 
 def random_points():
@@ -42,7 +44,7 @@ def test_every_model_has_an_objective():
     assert set(OBJECTIVES) == {*MODELS, *TRACKERS}
 
 
-@pytest.mark.parametrize("model", OBJECTIVES)
+@pytest.mark.parametrize("model", OF_ANY_COUNT)
 def test_every_loss_of_a_model_is_least_at_its_targets(model):
     points = random_points()
     wanted = OBJECTIVES[model].targets(points, SIZE, LENGTH, SIGMA)
@@ -52,7 +54,7 @@ def test_every_loss_of_a_model_is_least_at_its_targets(model):
         assert loss(exact(model, points + 1), wanted) > 0.1
 
 
-@pytest.mark.parametrize("model", OBJECTIVES)
+@pytest.mark.parametrize("model", OF_ANY_COUNT)
 def test_targets_decode_to_their_points(model):
     points, objective = random_points(), OBJECTIVES[model]
     for decoder in objective.decoders:
@@ -61,7 +63,7 @@ def test_targets_decode_to_their_points(model):
         assert (found - points).abs().max() <= 0.51 * SIZE / LENGTH
 
 
-@pytest.mark.parametrize("model", OBJECTIVES)
+@pytest.mark.parametrize("model", OF_ANY_COUNT)
 def test_a_mirrored_output_gives_mirrored_points(model):
     points, objective = random_points(), OBJECTIVES[model]
     mirrored = points.clone()
