@@ -6,13 +6,13 @@ interval is over videos and seeds. Fractions become percent here.
 
 import numpy as np
 
-from study import claims, paper, rivals, tables, temporal
+from study import paper, rivals, tables, temporal
 
 # The paper's name of a rebuilt system -> model of the tracker and which reading of it.
 OURS = "Ours"
 GAN, FHR, STA, SDM = "GAN", "FHR", "FHR+STA", "SDM"
 BARE, COORDINATES = "GAN without its discriminator", "coordinates, frame by frame"
-RED, ALONE = "2D tracker with a recurrent state (RED-Net)", "Ours, frame by frame"
+RED, ALONE = "2D tracker, RED-Net-like", "Ours, frame by frame"
 BEYOND = (RED, BARE, COORDINATES, ALONE)  # systems that Tables 4 and 5 have no row of
 WITHOUT_CODE = "not rebuilt: no code of its authors was found"
 NOT_REBUILT = {
@@ -191,7 +191,6 @@ def _on_area(found, run, reading, named, area):
 
 # --- gains -------------------------------------------------------------------------------------
 
-GAN_TO_OURS = f"{GAN} to {OURS}"
 COMPARISONS = (
     (GAN, OURS),
     (BARE, GAN),
@@ -253,31 +252,3 @@ def motion(found):
     """
     listed = systems(found)
     return temporal.moving(found, {name: listed[name] for name in MOVING})
-
-
-# --- the claims --------------------------------------------------------------------------------
-
-
-def claim_on_areas(gained):
-    """The paper's claim on Fig. 4: below GAN in every facial area, and most in the contour.
-
-    Args:
-        gained: `gains`.
-
-    Returns:
-        dict of ours (the decrease in the contour, %), ours_low, ours_high, verdict, data, reason.
-        Reproduced where that of the contour is, each other area's interval lies above 0 and none
-        decreases by more; contradicted where the contour's is, or some area's interval lies below
-        0; else inconclusive.
-    """
-    here = gained[(gained["comparison"] == GAN_TO_OURS) & (gained["subset"] == temporal.ALL)]
-    rows = here.set_index("landmarks").loc[list(AREAS)]
-    row = rows.loc["contour"]
-    made = {"ours": row["decrease_percent"], "ours_low": row["low"], "ours_high": row["high"]}
-    made |= {key: row[key] for key in ("verdict", "data", "reason")}
-    if row["verdict"] in (claims.NOT_RUN, claims.INCONCLUSIVE, claims.CONTRADICTED):
-        return made
-    if (rows["high"] < 0).any():
-        return made | {"verdict": claims.CONTRADICTED}
-    every = (rows["low"] > 0).all() and rows["decrease_percent"].idxmax() == "contour"
-    return made | {"verdict": claims.REPRODUCED if every else claims.INCONCLUSIVE}
