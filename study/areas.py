@@ -33,6 +33,7 @@ CONTOUR = "contour"
 WHOLE = "all"  # all the stills of a profile, or all scenarios of 300VW together
 ON_VIDEO = "300VW all"  # as the paper's claims name it
 DRAWS = 2000
+FEW = 10
 CORNERS = ("left eye, outer corner", "right eye, outer corner")
 
 
@@ -290,7 +291,8 @@ def _by_area(values, scheme):
 
 def _ends(drawn, groups):
     """Ends of a 95 % interval; one photograph or video alone gives none."""
-    return np.nanquantile(drawn, [0.025, 0.975]) if groups > 1 else (np.nan, np.nan)
+    drawn = drawn[np.isfinite(drawn)]
+    return np.quantile(drawn, [0.025, 0.975]) if groups > 1 and len(drawn) else (np.nan, np.nan)
 
 
 def _described(shapes, reading, axis):
@@ -326,7 +328,8 @@ def landmarks(listed):
     """The mean and the standard deviation of each landmark on both axes.
 
     Args:
-        listed: some `Shapes`.
+        listed: some `Shapes`; real ones of fewer than FEW photographs or videos are left out,
+            since their mean would all but be the annotation of a face.
 
     Returns:
         data, subset, real, coordinates, area, landmark (0-based), x, y (mean), sd_x, sd_y, faces;
@@ -334,6 +337,8 @@ def landmarks(listed):
     """
     rows = []
     for shapes, reading, found in _all(listed, draws=1):
+        if shapes.real and found.groups < FEW:
+            continue
         for area, index in shapes.scheme.areas.items():
             for n in index:
                 row = _described(shapes, reading, "") | dict(area=area, landmark=n)
@@ -365,9 +370,9 @@ def contour_largest(listed, draws=DRAWS):
         at, others = names.index(CONTOUR), [n for n, name in enumerate(names) if name != CONTOUR]
         for k, axis in enumerate(AXES):
             own, rest = found.areas[at, k], found.areas[others, k]
-            drawn = 100 * (found.drawn[:, at, k] / found.drawn[:, others, k].max(axis=1) - 1)
+            drawn = _excess(found.drawn[:, at, k], found.drawn[:, others, k].max(axis=1))
             low, high = _ends(drawn, found.groups)
-            more = 100 * (own / rest.max() - 1)
+            more = _excess(own, rest.max())
             row = _described(shapes, reading, axis) | dict(contour=own, next=rest.max())
             row |= dict(next_area=names[others[int(rest.argmax())]], more_percent=more)
             row |= dict(low=low, high=high, verdict=_verdict(low, high, shapes.real))
@@ -375,6 +380,13 @@ def contour_largest(listed, draws=DRAWS):
     columns = ["data", "subset", "real", "coordinates", "axis", "unit", "contour", "next_area"]
     columns += ["next", "more_percent", "low", "high", "verdict", "faces", "groups"]
     return tables.tidy(rows, columns)
+
+
+def _excess(own, other):
+    """By how many percent one exceeds another; NaN where the other is 0, as with one face drawn."""
+    own, other = np.asarray(own), np.asarray(other)
+    ratio = np.divide(own, other, out=np.full(own.shape, np.nan), where=other > 0)
+    return 100 * (ratio - 1)
 
 
 def _verdict(low, high, real):

@@ -5,6 +5,8 @@ seeds; a score on one video has none. Fractions become percent here. A row that 
 ours says why in `reason`.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 
@@ -141,7 +143,13 @@ def frames(found, id, reading="tracker", place="all", broken=False):
         (fraction), jitter_true, delay_along, delay_way; sorted by video and frame. NaN where a
         frame has no such landmark, or the record no such array.
     """
-    arrays = results.predictions(results.folder(found.profile, id))
+    keep = broken or not found.profile.video.real
+    return _frames(results.folder(found.profile, id), reading, place, keep)
+
+
+def _frames(folder, reading, place, keep):
+    """`frames` of the record in a folder; `keep` keeps the broken ones."""
+    arrays = results.predictions(folder)
     key, jitter, delay = READINGS[reading]
     scored = ~np.isnan(arrays["detected"][..., 0]) & _places(arrays["occluded"], place)
     count = scored.sum(axis=1)
@@ -159,7 +167,7 @@ def frames(found, id, reading="tracker", place="all", broken=False):
             "delay_way": arrays["delay_way"],
         }
     )
-    if not broken and found.profile.video.real:
+    if not keep:
         table = table[~is_broken(table)]
     return table.sort_values(["subset", "video", "frame"], ignore_index=True)
 
@@ -178,6 +186,22 @@ def _places(occluded, place):
         found[:, list(AREAS[place])] = True
         return found
     return occluded if place == "occluded" else ~occluded
+
+
+def _by_video(found, id, reading="tracker", place="all", broken=False):
+    """The mean nrmse of each video (subset, video) and the landmarks that it is over."""
+    folder, keep = results.folder(found.profile, id), broken or not found.profile.video.real
+    stamp = (folder / "predictions.npz").stat().st_mtime_ns
+    return _summed(folder, stamp, reading, place, keep)
+
+
+@functools.lru_cache(maxsize=2048)  # a row a video: small, and asked for again and again
+def _summed(folder, stamp, reading, place, keep):
+    table = _frames(folder, reading, place, keep)
+    table = table[table["landmarks"] > 0]
+    table = table.assign(total=table["nrmse"] * table["landmarks"])
+    sums = table.groupby(["subset", "video"])[["total", "landmarks"]].sum()
+    return sums.assign(nrmse=sums["total"] / sums["landmarks"])
 
 
 def videos(found, name, subset, seeds=None, **reading):
@@ -202,13 +226,10 @@ def videos(found, name, subset, seeds=None, **reading):
         raise ValueError(f"no run of {name} is recorded")
     rows, weights = [], []
     for id in ids:
-        table = frames(found, id, **reading)
-        table = table[table["subset"].isin(parts_of(subset)) & (table["landmarks"] > 0)]
-        by = [table["subset"], table["video"]]
-        sums = (table["nrmse"] * table["landmarks"]).groupby(by).sum()
-        counts = table["landmarks"].groupby(by).sum()
-        rows.append((sums / counts).to_numpy())
-        weights.append(counts)
+        table = _by_video(found, id, **reading)
+        table = table[table.index.isin(parts_of(subset), level="subset")]
+        rows.append(table["nrmse"].to_numpy())
+        weights.append(table["landmarks"])
     if any(not weights[0].equals(other) for other in weights[1:]):
         raise ValueError(f"the seeds of {name} were measured on different frames")
     return np.stack(rows), weights[0].to_numpy(dtype=float)
