@@ -15,6 +15,8 @@ NO_GAMMA_ON_VIDEO = "no tracker around a detector of another γ in the profile"
 NO_TRACKER = "no tracker of this comparison in the profile"
 NO_FOLDS = "cross-validated on 300W alone"
 NO_MEMORY = "the ledger has not been made yet"
+NO_VIDEO_RIVAL = "no systems of others in videos in the profile"
+NO_VARIANCES = "the variances have not been measured yet"
 NOT_ALL = "not every system of Table 3 is rebuilt"
 
 
@@ -47,6 +49,7 @@ def verdict(published, ours, low, high, standin=False):
 
 # --- the table of claims -----------------------------------------------------------------------
 
+AGAINST_GAN = "GAN to Ours"  # a comparison of `video_rivals.gains`
 # Claims that a table of gains measures: id -> table, comparison, subset, decoder.
 MEASURED = {
     **{
@@ -75,15 +78,22 @@ MEASURED = {
         f"ours-below-fhr-{part}": ("rivals_gain", "FHR to Ours", f"300W {part}")
         for part in ("com", "cha")
     },
+    **{f"gan-300vw-s{n}": ("video_rivals_gain", AGAINST_GAN, f"300VW S{n}") for n in (1, 2, 3)},
+    "gan-tf": ("video_rivals_gain", AGAINST_GAN, "TF"),
 }
-DECODER = {"rivals_gain": "fractional, argmax"}  # of a table's measured rows, where not argmax
+# Of a table's measured rows, where not argmax.
+DECODER = {"rivals_gain": "fractional, argmax", "video_rivals_gain": None}
 COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
 CHOSEN = {"optimal-gamma-300w": "gamma", "optimal-lambda": "lam"}  # id -> weight of `folds`
 MEMORY = "memory-2d"
+AREAS = "contour-gan"
+VARIANCES = {"contour-variance-x": "x", "contour-variance-y": "y"}  # id -> axis
 # Why a claim is not measured, where its own table does not say so.
 REASONS = {
     **dict.fromkeys(("coattention_gain",), NO_GAMMA),
     **dict.fromkeys(("temporal_gain",), NO_TRACKER),
+    **dict.fromkeys(("video_rivals_gain", AREAS), NO_VIDEO_RIVAL),
+    **dict.fromkeys(VARIANCES, NO_VARIANCES),
     **dict.fromkeys(("gamma-aflw", "ours-below-fhr-aflw", "optimal-gamma-aflw"), NO_AFLW),
     **dict.fromkeys((*(f"gamma-300vw-s{n}" for n in (1, 2, 3)), "gamma-tf"), NO_GAMMA_ON_VIDEO),
     "optimal-gamma-300vw": NO_FOLDS,
@@ -97,8 +107,8 @@ def table(example, made):
     Args:
         example: `tables.worked_example`.
         made: name -> table or None, as `report.make_tables` names them: of resolution_gain,
-            coattention_gain, temporal_gain, rivals_gain, cross_validation and memory those that
-            there are.
+            coattention_gain, temporal_gain, rivals_gain, video_rivals_gain, variances_contour,
+            cross_validation and memory those that there are.
 
     Returns:
         id, claim, subset, paper_value, unit, ours, ours_low, ours_high, verdict, data, reason.
@@ -119,6 +129,10 @@ def _measured(id, example, made):
         return memory(made["memory"])
     if id in CHOSEN and made.get("cross_validation") is not None:
         return _chosen_weight(made["cross_validation"].set_index("weight").loc[CHOSEN[id]])
+    if id == AREAS and made.get("video_rivals_gain") is not None:
+        return areas_below_gan(made["video_rivals_gain"])
+    if id in VARIANCES and made.get("variances_contour") is not None:
+        return contour_variance(made["variances_contour"], VARIANCES[id])
     name, comparison, subset = MEASURED.get(id, (None, None, None))
     gains = made.get(name)
     if gains is None:
@@ -177,11 +191,75 @@ def memory(ledger):
     }
 
 
+def areas_below_gan(gains):
+    """Whether ours is below GAN in every facial area, and most in the contour (Fig. 4).
+
+    Args:
+        gains: `video_rivals.gains`.
+
+    Returns:
+        dict of ours (the decrease in the contour, %), its interval, verdict, data and reason. Where
+        the contour's own verdict is "reproduced", so is the claim if every other area's interval
+        lies above 0 and none decreases by more; one whose interval lies below 0 contradicts it.
+    """
+    here = gains[gains["comparison"].eq(AGAINST_GAN) & gains["subset"].eq("300VW all")]
+    rows = here[here["landmarks"] != "all"].set_index("landmarks")
+    row = rows.loc["contour"].to_dict()
+    made = {"ours": row["decrease_percent"]} | _with_interval(row)
+    if row["verdict"] != REPRODUCED:
+        return made
+    if (rows["high"] < 0).any():
+        return made | {"verdict": CONTRADICTED}
+    every = (rows["low"] > 0).all() and rows["decrease_percent"].idxmax() == "contour"
+    return made | {"verdict": REPRODUCED if every else INCONCLUSIVE}
+
+
+def claimed(table):
+    """The rows of the data set that the claims on variances are held against.
+
+    300VW's videos where they are of a camera, else photographs, else whatever comes first.
+
+    Args:
+        table: of `areas.variances`, `areas.landmarks` or `areas.contour_largest`.
+    """
+    order = 2 * (table["real"] != "yes") + (table["subset"] != "300VW all")
+    first = table.loc[order.sort_values(kind="stable").index[0]]
+    return table[(table["data"] == first["data"]) & (table["subset"] == first["subset"])]
+
+
+def contour_variance(largest, axis):
+    """Whether the contour's variance is the largest on an axis (Fig. 5).
+
+    Args:
+        largest: `areas.contour_largest`.
+        axis: "x" or "y".
+
+    Returns:
+        dict of ours (by how much the contour's exceeds the largest other, %), its interval,
+        verdict, data and reason. The verdict is that of the crop's px; where faces that are
+        brought to one scale otherwise, without the contour, say the opposite, "inconclusive".
+    """
+    same = claimed(largest[largest["axis"] == axis])
+    by = same.set_index("coordinates").to_dict("index")
+    row = by["crop"]
+    others = {by[name]["verdict"] for name in ("eyes", "aligned")}
+    agree = not {REPRODUCED, CONTRADICTED} <= {row["verdict"], *others}
+    found = "; ".join(
+        f"{name} {one['contour']:.1f} against {one['next']:.1f} {one['unit']} ({one['next_area']})"
+        for name, one in by.items()
+    )
+    return {
+        "ours": row["more_percent"],
+        **{"ours_low": row["low"], "ours_high": row["high"]},
+        "verdict": row["verdict"] if agree else INCONCLUSIVE,
+        "data": f"true landmarks, {row['data']}, {row['faces']:,} faces, % over the next: {found}",
+        "reason": "",
+    }
+
+
 def row_of(gains, comparison, subset, decoder="argmax"):
-    """One row of `tables.gains` as a dict."""
-    found = gains[
-        (gains["comparison"] == comparison)
-        & (gains["subset"] == subset)
-        & (gains["decoder"] == decoder)
-    ]
+    """One row of `tables.gains` as a dict; of any decoder where that is None."""
+    found = gains[(gains["comparison"] == comparison) & (gains["subset"] == subset)]
+    if decoder is not None:
+        found = found[found["decoder"] == decoder]
     return found.iloc[0].to_dict()

@@ -1,6 +1,6 @@
 """The README's results at a glance, written from a profile's tables and never by hand."""
 
-from study import answers, claims, paths, tables
+from study import answers, area_answers, claims, paths, tables
 
 START = "<!-- results: written by `python -m study readme`, from reports/cpu -->"
 END = "<!-- end of results -->"
@@ -34,6 +34,8 @@ def block(profile=PROFILE):
         *_attention(profile),
         *_folds(profile),
         *_videos(profile),
+        *_rivals_in_videos(profile),
+        *_areas(profile, folder),
         f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
     ]
     return "\n".join(lines)
@@ -88,6 +90,24 @@ def _videos(profile):
     trained = gains[answers.is_trained(gains)]["seeds"].min()
     seeds = f"{trained} seed{'s' if trained > 1 else ''}"
     return [f"**In videos** ({seeds}). {answers.temporal(gains, motion)}", ""]
+
+
+def _rivals_in_videos(profile):
+    """Tables 4 and 5 and Fig. 4, where trackers have been measured."""
+    gains = tables.read("video_rivals_gain", profile)
+    if gains is None or gains["seeds"].isna().all():
+        return []
+    texts = [area_answers.in_videos(gains), area_answers.facial_areas(gains)]
+    return [f"**Rivals in videos.** {texts[0]} By facial area: {texts[1]}", ""]
+
+
+def _areas(profile, folder):
+    """Fig. 5, where the variances of true landmarks have been measured."""
+    largest = tables.read("variances_contour", profile)
+    if largest is None:
+        return []
+    picture = f"![Mean face, and how far each landmark spreads]({folder}/figures/mean_face.png)"
+    return [f"**Where landmarks spread.** {area_answers.variances(largest)}", "", picture, ""]
 
 
 def _rows(table1, decoders):

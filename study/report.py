@@ -15,6 +15,9 @@ from study import (
     ablation_figures,
     ablation_views,
     answers,
+    area_answers,
+    area_figures,
+    area_views,
     attention,
     claims,
     figures,
@@ -27,13 +30,14 @@ from study import (
     tables,
     temporal,
     video_figures,
+    video_rivals,
     views,
 )
 
 TEMPLATE = "report.html.j2"
 # Tables that need data or weights, read back where they are.
 KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")
-KEPT += ("coattention_poses",)
+KEPT += ("coattention_poses", "variances", "variances_landmarks", "variances_contour")
 
 # What each figure shows, for those who cannot see it.
 ALT = {
@@ -73,6 +77,14 @@ ALT = {
     "crops of two sizes.",
     "memory": "GiB of a training step over L of three detectors: 2D with hourglasses as large as "
     "the heatmaps rises above the card's line, 2D deconvolved and 1D stay below.",
+    "fig4_facial_areas": "NRMSE of every system on each facial area with 95 % intervals on the "
+    "left, and on the right by how much it falls from each of them to ours.",
+    "fig5_variances": "Variance of x and of y averaged over the landmarks of each facial area, "
+    "with 95 % intervals, in four systems of coordinates.",
+    "mean_face": "The mean of all faces three times, an ellipse of one standard deviation around "
+    "each landmark: narrow along the contour in the crop, wide there in the other two.",
+    "stabilisation": "NRMSE, jitter and delay of every system in videos beside each other; dotted "
+    "lines mark the jitter of the true landmarks.",
     "video_sheet": "Every third frame of a test video of each subset, with its landmarks.",
     "refinement": "1D heatmaps of one landmark before and after temporal refinement, in frames "
     "where refinement gains most.",
@@ -149,6 +161,11 @@ def _of_videos(found):
         "table2_temporal_refinement": temporal.table2(found),
         "temporal_motion": temporal.motion(found),
         "temporal_gain": temporal.gains(found),
+        "table4_300vw": video_rivals.table4(found),
+        "table5_talking_face": video_rivals.table5(found),
+        "facial_areas": video_rivals.areas(found),
+        "video_rivals_gain": video_rivals.gains(found),
+        "video_rivals_motion": video_rivals.motion(found),
     }
 
 
@@ -179,7 +196,7 @@ def make_figures(found, made):
             figures.save(figures.detector_history(made[history]), history, name)
     if made["affinity"] is not None:
         figures.save(figures.affinity(made["affinity"]), "affinity", name)
-    for key, draw in drawn_of_videos(made).items():
+    for key, draw in (drawn_of_videos(made) | drawn_of_areas(made)).items():
         figures.save(draw(), key, name)
 
 
@@ -213,6 +230,23 @@ def drawn_of_videos(made):
     }
 
 
+def drawn_of_areas(made):
+    """Figures of facial areas and rivals in videos that can be drawn: name -> what draws it."""
+    found, shown = {}, made["facial_areas"]
+    if shown["percent"].notna().any():
+        gained, moving = made["video_rivals_gain"], made["video_rivals_motion"]
+        found["fig4_facial_areas"] = functools.partial(
+            area_figures.fig4_facial_areas, shown, gained
+        )
+        found["stabilisation"] = functools.partial(area_figures.stabilisation, moving)
+    spread, places = made["variances"], made["variances_landmarks"]
+    if spread is not None:
+        found["fig5_variances"] = functools.partial(area_figures.fig5_variances, spread)
+    if places is not None:
+        found["mean_face"] = functools.partial(area_figures.mean_face, places)
+    return found
+
+
 def key_numbers(found, made):
     """The numbers that `dvc metrics` compares: percent, counts and seconds; None where missing."""
     rows = made["resolution_decoders"]
@@ -231,6 +265,7 @@ def key_numbers(found, made):
         "coattention_gain_percent": _attentive(made["coattention_gain"]),
         "tracker_nrmse_percent": _trackers(found, made["table2_temporal_refinement"]),
         "temporal_gain_percent": _refined(made["temporal_gain"]),
+        "gain_over_gan_percent": _over_gan(made["video_rivals_gain"]),
     }
 
 
@@ -257,6 +292,12 @@ def _refined(gains):
     """Per subset of videos: the gain from λ=0 to the λ that is shown, each trained."""
     measured = (gains["landmarks"] == "all") & gains["decrease_percent"].notna()
     return _bounds(gains[measured & answers.is_trained(gains)])
+
+
+def _over_gan(gains):
+    """Per subset of videos: the gain from the GAN to the tracker that is shown."""
+    rows = gains[gains["comparison"].eq(claims.AGAINST_GAN) & gains["landmarks"].eq("all")]
+    return _bounds(rows[rows["decrease_percent"].notna()])
 
 
 def _bounds(gains):
@@ -324,8 +365,13 @@ def page(found, made):
         on_cost=answers.cost(made["rivals"]),
         on_memory=_on_memory(made["memory"]),
         lam=tracker.config.lam if tracker is not None else None,
-        drawn=drawn_of_videos(made),
-        tables=views.shown_tables(found, made) | ablation_views.shown_tables(made),
+        on_video_rivals=area_answers.in_videos(made["video_rivals_gain"]),
+        on_areas=area_answers.facial_areas(made["video_rivals_gain"]),
+        on_variances=_on_variances(made["variances_contour"]),
+        drawn=drawn_of_videos(made) | drawn_of_areas(made),
+        tables=views.shown_tables(found, made)
+        | ablation_views.shown_tables(made)
+        | area_views.shown_tables(made),
         figure=lambda name: figure(profile.name, name),
         shows_faces=profile.data.standin is not None,
         missing=missing(found, made),
@@ -340,6 +386,10 @@ def page(found, made):
 
 def _on_memory(ledger):
     return "" if ledger is None else answers.memory(claims.memory(ledger), ledger)
+
+
+def _on_variances(largest):
+    return "" if largest is None else area_answers.variances(largest)
 
 
 def _first(found, run):
@@ -385,9 +435,12 @@ def missing(found, made):
     """What is not there and why: a list of (what, why)."""
     lines = _missing_of_table1(made["table1_resolution"])
     lines += _missing_of_table2(made["table2_temporal_refinement"])
+    lines += area_views.missing(made)
     lines += [(f"training {id}", reason) for id, reason in found.reasons.items()]
     if made["quantization"] is None:
         lines.append(("the cost of rounding", "no data on this machine, and no table of it here"))
+    if made["variances"] is None:
+        lines.append(("the variances of landmarks", "no data on this machine, and no table here"))
     if made["videos"] is None and found.profile.video:
         lines.append(("the counts of videos", "no data on this machine, and no table of it here"))
     lines += [

@@ -5,13 +5,20 @@ seeds; a score on one video has none. Fractions become percent here. A row that 
 ours says why in `reason`.
 """
 
+import functools
+
 import numpy as np
 import pandas as pd
 
 from study import claims, metrics, paper, results, tables
 from study.datasets import w300vw
+from study.landmarks import SCHEMES
 
 SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
+ALL = "300VW all"  # the three scenarios of 300VW together, as the paper's claims name them
+NAMED = {**SUBSETS, ALL: "all"}
+SCENARIOS = ("S1", "S2", "S3")
+AREAS = SCHEMES["ibug68"].areas  # predictions on every video are of these 68 landmarks
 METHODS = {"tracker-1d": "tracker1d", "tracker-2d": "tracker2d"}  # Table 1's name -> model
 SUMMED = "detector, heatmaps summed over the past"
 # What was predicted -> its residuals, jitter and delay in predictions.npz.
@@ -80,14 +87,22 @@ def chosen(found):
     return None if best is None or best.config.lam in (PLAIN, base.config.lam) else best
 
 
-def why_empty(found, run, subset):
+def parts_of(subset):
+    """The subsets of which one is made: "all" is the three scenarios of 300VW."""
+    return SCENARIOS if subset == "all" else (subset,)
+
+
+def why_empty(found, run, subset, reading="tracker"):
     """Why there is no number of ours for a tracker on a subset; "" where there is one."""
     if run is None:
         return f"not run in {found.profile.name}"
     if not found.recorded(run.name):
         return f"not trained yet ({found.reasons[run.id]})"
     tested = found.first(run.name)["data"]["test_videos"]
-    return "" if tested.get(subset) else "videos not available"
+    if not all(tested.get(part) for part in parts_of(subset)):
+        return "videos not available"
+    arrays = results.predictions(results.folder(found.profile, found.recorded(run.name)[0]))
+    return "" if READINGS[reading][0] in arrays else f"not measured of a {run.config.model}"
 
 
 def describe(found, run, subset="S1"):
@@ -119,7 +134,8 @@ def frames(found, id, reading="tracker", place="all", broken=False):
         found: `results.Results`.
         id: of a recorded tracker.
         reading: a key of READINGS.
-        place: "all" landmarks, those that something "occluded", or the "visible" others.
+        place: "all" landmarks, those that something "occluded", the "visible" others, or those of
+            a facial area, such as "contour".
         broken: whether to keep frames that the published list of 300VW calls broken.
 
     Returns:
@@ -127,7 +143,13 @@ def frames(found, id, reading="tracker", place="all", broken=False):
         (fraction), jitter_true, delay_along, delay_way; sorted by video and frame. NaN where a
         frame has no such landmark, or the record no such array.
     """
-    arrays = results.predictions(results.folder(found.profile, id))
+    keep = broken or not found.profile.video.real
+    return _frames(results.folder(found.profile, id), reading, place, keep)
+
+
+def _frames(folder, reading, place, keep):
+    """`frames` of the record in a folder; `keep` keeps the broken ones."""
+    arrays = results.predictions(folder)
     key, jitter, delay = READINGS[reading]
     scored = ~np.isnan(arrays["detected"][..., 0]) & _places(arrays["occluded"], place)
     count = scored.sum(axis=1)
@@ -145,13 +167,13 @@ def frames(found, id, reading="tracker", place="all", broken=False):
             "delay_way": arrays["delay_way"],
         }
     )
-    if not broken and found.profile.video.real:
-        table = table[~_is_broken(table)]
+    if not keep:
+        table = table[~is_broken(table)]
     return table.sort_values(["subset", "video", "frame"], ignore_index=True)
 
 
-def _is_broken(table):
-    """Which frames the published list of 300VW calls broken: (R,) bool."""
+def is_broken(table):
+    """Which of R frames, by video and number, the published list of 300VW calls broken: (R,)."""
     frames = zip(table["video"], table["frame"], strict=True)
     return np.array([frame in w300vw.BROKEN.get(video, ()) for video, frame in frames], dtype=bool)
 
@@ -159,13 +181,34 @@ def _is_broken(table):
 def _places(occluded, place):
     if place == "all":
         return np.ones_like(occluded)
+    if place in AREAS:
+        found = np.zeros_like(occluded)
+        found[:, list(AREAS[place])] = True
+        return found
     return occluded if place == "occluded" else ~occluded
+
+
+def _by_video(found, id, reading="tracker", place="all", broken=False):
+    """The mean nrmse of each video (subset, video) and the landmarks that it is over."""
+    folder, keep = results.folder(found.profile, id), broken or not found.profile.video.real
+    stamp = (folder / "predictions.npz").stat().st_mtime_ns
+    return _summed(folder, stamp, reading, place, keep)
+
+
+@functools.lru_cache(maxsize=2048)  # a row a video: small, and asked for again and again
+def _summed(folder, stamp, reading, place, keep):
+    table = _frames(folder, reading, place, keep)
+    table = table[table["landmarks"] > 0]
+    table = table.assign(total=table["nrmse"] * table["landmarks"])
+    sums = table.groupby(["subset", "video"])[["total", "landmarks"]].sum()
+    return sums.assign(nrmse=sums["total"] / sums["landmarks"])
 
 
 def videos(found, name, subset, seeds=None, **reading):
     """Mean NRMSE of each video of a subset by every recorded seed of a tracker.
 
     Args:
+        subset: S1, S2, S3, TF, or "all" for the three scenarios of 300VW together.
         seeds: which of them; None is all.
         reading: as in `frames`.
 
@@ -183,19 +226,21 @@ def videos(found, name, subset, seeds=None, **reading):
         raise ValueError(f"no run of {name} is recorded")
     rows, weights = [], []
     for id in ids:
-        table = frames(found, id, **reading)
-        table = table[(table["subset"] == subset) & (table["landmarks"] > 0)]
-        sums = (table["nrmse"] * table["landmarks"]).groupby(table["video"]).sum()
-        counts = table["landmarks"].groupby(table["video"]).sum()
-        rows.append((sums / counts).to_numpy())
-        weights.append(counts)
+        table = _by_video(found, id, **reading)
+        table = table[table.index.isin(parts_of(subset), level="subset")]
+        rows.append(table["nrmse"].to_numpy())
+        weights.append(table["landmarks"])
     if any(not weights[0].equals(other) for other in weights[1:]):
         raise ValueError(f"the seeds of {name} were measured on different frames")
     return np.stack(rows), weights[0].to_numpy(dtype=float)
 
 
-def _score(found, name, subset, **reading):
-    """Frame mean with its interval, and the mean of the videos' means, in percent."""
+def score(found, name, subset, **reading):
+    """Frame mean with its interval, and the mean of the videos' means, in percent: a dict.
+
+    Args:
+        found, name, subset, reading: as in `videos`.
+    """
     errors, weights = videos(found, name, subset, **reading)
     mean, low, high = _over_videos(metrics.bootstrap_mean(errors, weights=weights), weights)
     by_video, *ends = _over_videos(metrics.bootstrap_mean(errors), weights)
@@ -212,9 +257,10 @@ def _over_videos(bounds, weights):
     return (mean, low, high) if len(weights) > 1 else (mean, np.nan, np.nan)
 
 
-def _count(found, name, subset):
+def frame_count(found, name, subset):
+    """How many test frames of a subset a tracker was measured on."""
     table = frames(found, found.recorded(name)[0])
-    return int((table["subset"] == subset).sum())
+    return int(table["subset"].isin(parts_of(subset)).sum())
 
 
 # --- Table 1, its tracker half -----------------------------------------------------------------
@@ -227,12 +273,12 @@ def table1_row(found, row):
     entries = {"reason": why_empty(found, run, subset)}
     if entries["reason"]:
         return entries
-    score = _score(found, run.name, subset)
-    own = {key: score[key] for key in ("ours_percent", "ours_low", "ours_high", "seeds")}
+    measured = score(found, run.name, subset)
+    own = {key: measured[key] for key in ("ours_percent", "ours_low", "ours_high", "seeds")}
     return own | {
         "size": run.config.size,
         "ours_length": run.config.length,
-        "faces": _count(found, run.name, subset),
+        "faces": frame_count(found, run.name, subset),
         "data": describe(found, run, subset),
         "reason": "",
     }
@@ -287,11 +333,11 @@ def _table2(found, row):
     reading = "tracker, tested with λ=0" if tested else "tracker"
     plain = find(found.profile, "tracker1d", lam=PLAIN, length=base.config.length)
     return {
-        **_score(found, run.name, subset, reading=reading),
+        **score(found, run.name, subset, reading=reading),
         **_from_plain(found, (plain, "tracker"), (run, reading), subset),
         "size": run.config.size,
         "ours_length": run.config.length,
-        "faces": _count(found, run.name, subset),
+        "faces": frame_count(found, run.name, subset),
         "data": describe(found, run, subset),
         "reason": "",
     }
@@ -353,9 +399,18 @@ def motion(found):
         outer eye corners), jitter_true_percent (the truth's own), delay_frames (0 is on time, 1
         shows the frame before), seeds, videos, data, reason.
     """
+    return moving(found, systems(found))
+
+
+def moving(found, listed):
+    """The table of `motion` for other systems.
+
+    Args:
+        listed: name -> (run or None, reading).
+    """
     rows = [
         _moving(found, system, run, reading, subset)
-        for system, (run, reading) in systems(found).items()
+        for system, (run, reading) in listed.items()
         for subset in SUBSETS.values()
     ]
     columns = ["system", "subset", "lam", "length", "percent", "low", "high", "video_percent"]
@@ -364,13 +419,14 @@ def motion(found):
 
 
 def _moving(found, system, run, reading, subset):
-    row = {"system": system, "subset": subset, "reason": why_empty(found, run, subset)}
+    reason = why_empty(found, run, subset, reading)
+    row = {"system": system, "subset": subset, "reason": reason}
     if row["reason"]:
         return row
-    score = _score(found, run.name, subset, reading=reading)
-    row |= {"percent": score["ours_percent"], "low": score["ours_low"], "high": score["ours_high"]}
-    row |= {"video_percent": score["ours_video_percent"], "seeds": score["seeds"]}
-    row |= {"videos": score["videos"], "length": run.config.length}
+    measured = score(found, run.name, subset, reading=reading)
+    row |= {key: measured[f"ours_{key}"] for key in ("percent", "low", "high", "video_percent")}
+    row |= {key: measured[key] for key in ("seeds", "videos")}
+    row["length"] = tables.bins(run.config)
     row["data"] = describe(found, run, subset)
     if run.config.model == "tracker1d" and reading != "detector":
         row["lam"] = PLAIN if reading.endswith("λ=0") else run.config.lam
@@ -448,13 +504,28 @@ def gains(found):
 
 def _gain(found, name, sides, named, place):
     *pair, published = sides
-    subset = SUBSETS[named]
-    row = {"comparison": name, "subset": named, "landmarks": place, "decoder": "argmax"}
-    row["verdict"] = ""
     printed = _published(published, named) if place == "all" else np.nan
+    row = {"comparison": name, "subset": named, "landmarks": place, "decoder": "argmax"}
+    return row | compare(found, pair, named, place, printed)
+
+
+def compare(found, pair, named, place="all", printed=np.nan):
+    """The relative decrease of NRMSE from one system to another, paired over videos.
+
+    Args:
+        found: `results.Results`.
+        pair: twice (run or None, reading).
+        named: a key of NAMED.
+        place: as in `frames`.
+        printed: the paper's decrease in percent, for which there is a verdict; or NaN.
+
+    Returns:
+        dict of columns of `gains`, without comparison, subset, landmarks and decoder.
+    """
+    subset, row = NAMED[named], {"verdict": ""}
     if not np.isnan(printed):
         row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
-    reasons = [why_empty(found, run, subset) for run, _ in pair]
+    reasons = [why_empty(found, run, subset, reading) for run, reading in pair]
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row

@@ -23,6 +23,7 @@ def profile(
     gammas=(),
     ablation=False,
     folds=False,
+    video_rivals=False,
     **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
@@ -37,6 +38,7 @@ def profile(
         gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
         ablation: whether there are detectors that are others in one thing, for lengths as above.
         folds: whether γ is cross-validated, and λ where there are videos, each in three folds.
+        video_rivals: whether there are, with videos, GANs, one of them without a discriminator.
     """
     raw = {
         "profile": name,
@@ -77,6 +79,8 @@ def profile(
         raw = _with_trackers(raw, "rendered" if standin else video, lengths, list(seeds), lams)
     if folds:
         raw["runs"] = {**raw["runs"], **_folds(lengths[-1], video)}
+    if video_rivals:
+        raw["runs"] = {**raw["runs"], **_video_rivals(list(seeds))}
     return config.parse(raw, "synthetic")
 
 
@@ -122,6 +126,16 @@ def _folds(length, video):
         for lam in (0.0, 0.3, 0.7):
             found[f"folds_lam{10 * lam:02.0f}"] = {**inside, "lam": lam, "epochs": 2, "folds": 3}
     return found
+
+
+def _video_rivals(seeds):
+    one = {"model": "gan", "detector": "video_coordinates", "seeds": seeds}
+    return {
+        "video_coordinates": {"group": "video", "model": "coordinates", "seeds": seeds},
+        "gan": {**one, "adversarial": 1.0},
+        "gan_weight01": {**one, "adversarial": 0.1, "seeds": seeds[:1]},
+        "gan_alone": one,
+    }
 
 
 def _with_trackers(raw, kind, lengths, seeds, lams):
@@ -251,6 +265,8 @@ def _one_video(run, error, subset, name, frames, rng, fixed):
     again = 0.8 * size[..., None] * worse * (0.8 * still + 0.6 * rng.normal(size=moving.shape))
     found = {"residual": residual, "residual_local": 0.95 * residual, "detected": again}
     found["residual_previous"] = 1.1 * residual
+    if run.config.model == "gan":
+        del found["residual_local"]
     if getattr(run.config, "lam", 0) and run.config.model == "tracker1d":
         found["residual_without"], found["averaged"] = 0.95 * again, 0.9 * again
     if subset == "TF":

@@ -25,9 +25,10 @@ LAYERS = (
     {"runs"},
     {"prepare", "results"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
-     "figures", "video_figures", "ablation_figures", "overlay", "memory"},
-    {"views", "ablation_views", "report", "readme", "ready", "notebook", "bench", "pack", "plan",
-     "track", "__main__"},
+     "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas", "video_rivals",
+     "area_figures", "area_answers"},
+    {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
+     "pack", "plan", "track", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {

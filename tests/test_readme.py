@@ -31,7 +31,9 @@ def test_a_link_leads_to_a_file(link):
 def test_the_results_answer_what_has_been_measured_and_leave_out_the_rest(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     heads = ("What the gain is made of", "Rivals", "Co-attention", "Cross-validation", "In videos")
+    heads += ("Rivals in videos",)
     whole = dict(rivals=True, ablation=True, folds=True, gammas=(0.0,), video=True)
+    whole |= dict(video_rivals=True)
     for options, there in ((whole, heads), ({}, heads[:2])):
         profile = synthetic.profile(**options)
         synthetic.write_all(profile)
@@ -40,3 +42,4 @@ def test_the_results_answer_what_has_been_measured_and_leave_out_the_rest(tmp_pa
         assert tuple(head for head in heads if f"**{head}" in text) == there
         assert "nan" not in text and "Not answered yet" not in text
         assert "**Memory.**" not in text  # the ledger has not been made
+        assert "**Where landmarks spread.**" not in text  # that needs the true landmarks

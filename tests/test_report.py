@@ -219,7 +219,7 @@ def test_stand_ins_are_named_as_such_and_shown(root):
     for section in re.findall(r"<h2 id=[^>]*>.*?(?=<h2|$)", text, flags=re.S):
         numbers = re.search(
             'id="(answer|table1|resolution|parts|rivals|coattention|folds|quantization|decoders'
-            '|tuning)"',
+            '|tuning|variances)"',
             section,
         )
         assert not numbers or 'class="standin"' in section
@@ -274,7 +274,7 @@ def test_strong_words_are_marked_and_all_else_is_escaped():
 
 # --- videos ------------------------------------------------------------------------------------
 
-OF_VIDEOS = ("table1", "temporal", "motion", "gains", "tracker", "videos")
+OF_VIDEOS = ("table1", "temporal", "motion", "gains", "rivals4", "areas", "tracker", "videos")
 
 
 def test_the_page_holds_the_trackers_half_of_table_1_and_table_2(clips):
