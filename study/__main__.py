@@ -144,7 +144,7 @@ def _parser():
         return sub
 
     sub = add("check-data", check_data)
-    sub.add_argument("name", help="300W, 300VW or TF")
+    sub.add_argument("name", help="300W, AFLW, 300VW or TF")
     sub.add_argument("root", help="the dataset's official folder")
     sub = with_profile(add("render", render))
     sub.add_argument("--jobs", type=int, default=2)

@@ -1,9 +1,9 @@
 """Official data sets, read from their official folders into one tidy index."""
 
-from study.datasets import talking_face, w300, w300vw
+from study.datasets import aflw, talking_face, w300, w300vw
 
 # Name -> module with NAME, SCHEME, FOLDERS, read, scan, folder_of, absent.
-READERS = {module.NAME: module for module in (w300, w300vw, talking_face)}
+READERS = {module.NAME: module for module in (w300, aflw, w300vw, talking_face)}
 
 
 def load(name, root):

@@ -1,9 +1,10 @@
 """Square face crops, cached as one memory-mapped array.
 
 A detector sees `size` px of the square around a face's ground-truth points, `scale` times the
-longer side of their tight box. The cache holds more than that on both counts: a wider picture
-(`context` times the box), so that batches can be rotated, scaled and shifted without running out
-of picture, and more pixels (`oversample`), so that they stay sharp when they are.
+longer side of their tight box (in AFLW of the annotated box). The cache holds more than that on
+both counts: a wider picture (`context` times the box), so that batches can be rotated, scaled and
+shifted without running out of picture, and more pixels (`oversample`), so that they stay sharp
+when they are.
 
 Three systems of coordinates meet here, all 0-based:
 
@@ -49,7 +50,7 @@ class Crops:
 
     Attributes:
         faces: (B, 3, S, S) uint8 RGB, memory-mapped, read-only.
-        points: (B, N, 2) float64, crop px.
+        points: (B, N, 2) float64, crop px; NaN where a landmark is not visible.
         affine: (B, 3) float64 rows (a, b_x, b_y): image px = a * crop px + (b_x, b_y).
         table: B rows; columns id, split, subset, image, photograph, video ("" for stills), frame
             (-1 for stills), face_size (image px), and visible, (N,) bool each.
@@ -108,7 +109,7 @@ def resolution(size, scale, context, oversample):
 
 
 def square(box, context, side):
-    """The affine row of the square crop around a tight box.
+    """The affine row of the square crop around a face's box.
 
     Args:
         box: (4,) x1, y1, x2, y2 in image px.
@@ -459,13 +460,17 @@ def _cached(index, root, folder, parameters):
 def _fingerprint(index, stamps):
     """sha256 over the sorted (id, sha256 of the image's bytes, points), machine independent.
 
-    For a frame of a video, the bytes are those of the whole video. Records of trainings hold
-    this: that of the same faces must never change.
+    For a frame of a video, the bytes are those of the whole video. Where the index has hidden
+    points, its boxes are annotated apart from them, and belong to what is hashed. Records of
+    trainings hold this: that of the same faces must never change.
     """
-    faces = zip(index["id"], index["image"], index["points"], strict=True)
+    boxed = not all(visible.all() for visible in index["visible"])
+    faces = zip(index["id"], index["image"], index["points"], index["box"], strict=True)
     parts = [
-        f"{id}\0{stamps[image][2]}\0".encode() + np.asarray(points, dtype="<f8").tobytes()
-        for id, image, points in sorted(faces, key=lambda face: face[0])
+        f"{id}\0{stamps[image][2]}\0".encode()
+        + np.asarray(points, dtype="<f8").tobytes()
+        + np.asarray(box, dtype="<f8").tobytes() * boxed
+        for id, image, points, box in sorted(faces, key=lambda face: face[0])
     ]
     return sha256(b"".join(parts))
 

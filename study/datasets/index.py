@@ -10,8 +10,9 @@ Columns:
     video        the video's name, "" for stills
     photograph   the photograph that the face is cut from; several faces can share one
     box          (4,) x1, y1, x2, y2 of the tight box of the points, px; of all points in the
-                 file where the index holds a part of them
-    points       (N, 2) px of the image file, 0-based, pixel centres at integers
+                 file where the index holds a part of them; the annotated box in AFLW
+    points       (N, 2) px of the image file, 0-based, pixel centres at integers; NaN where a
+                 landmark is not visible
     visible      (N,) bool
     face_size    sqrt(width * height) of the box, px
 """
@@ -78,21 +79,38 @@ def listed(problems):
 
 
 def face(
-    *, id, split, subset, image, photograph, points, visible=None, frame=-1, video="", outline=None
+    *,
+    id,
+    split,
+    subset,
+    image,
+    photograph,
+    points,
+    visible=None,
+    frame=-1,
+    video="",
+    outline=None,
+    box=None,
 ):
     """One row of the index as a dict; box and face_size follow from the points.
 
     Args:
         points: (N, 2) px, 0-based.
-        visible: (N,) bool; None means all.
+        visible: (N,) bool; None means all. The others' points become NaN.
         outline: (M, 2) px, points of the whole face where `points` are of a part of it; box and
             face_size follow from these.
+        box: (4,) x1, y1, x2, y2 px of an annotated box, which comes before all points.
     """
     points = np.asarray(points, dtype=np.float64)
-    whole = points if outline is None else np.asarray(outline, dtype=np.float64)
-    low, high = whole.min(axis=0), whole.max(axis=0)
     if visible is None:
         visible = np.ones(len(points), dtype=bool)
+    elif not np.all(visible):
+        points = np.where(np.asarray(visible)[:, None], points, np.nan)
+    if box is None:
+        whole = points if outline is None else np.asarray(outline, dtype=np.float64)
+        low, high = np.nanmin(whole, axis=0), np.nanmax(whole, axis=0)
+    else:
+        low, high = np.split(np.asarray(box, dtype=np.float64), 2)
     return {
         "id": id,
         "split": split,
@@ -113,25 +131,31 @@ def table(faces):
     return pd.DataFrame(list(faces), columns=list(COLUMNS))
 
 
-def fault(points, scheme, width, height):
+def fault(points, scheme, width, height, box=None):
     """What is wrong with a face's points, or None.
 
     Args:
-        points: (n, 2) px, 0-based, finite.
+        points: (n, 2) px, 0-based, finite; NaN where a landmark is not visible.
         scheme: the study.landmarks.Scheme that the points should follow.
         width, height: of the image, px.
+        box: (4,) x1, y1, x2, y2 px, the annotated box; None where the points are the face.
 
     Returns:
-        str: another number of points than the scheme's; all points on a line or in one place;
-        the outer eye corners in one place, so that no error can be normalised; or points
-        further outside the image than half the face's size. None where all is well.
+        str: another number of points than the scheme's; no visible point; a box or, without
+        one, points that span no area; the outer eye corners in one place, so that no error can
+        be normalised; or points further outside the image than half the face's size. None where
+        all is well.
     """
     if len(points) != scheme.count:
         return f"{len(points)} points, not {scheme.count}"
-    low, high = points.min(axis=0), points.max(axis=0)
-    face_size = np.sqrt(np.prod(high - low))
-    if face_size == 0:
-        return "the points span no area"
+    seen = points[~np.isnan(points).any(axis=-1)]
+    if not len(seen):
+        return "no point is visible"
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    span = high - low if box is None else np.subtract(box[2:], box[:2])
+    if (span <= 0).any():
+        return "the points span no area" if box is None else "the box spans no area"
+    face_size = np.sqrt(np.prod(span))
     if scheme.eye_corners is not None:
         left, right = points[list(scheme.eye_corners)]
         if np.linalg.norm(left - right) < COINCIDENT * face_size:

@@ -23,6 +23,7 @@ __all__ = ["Camera", "Expression", "Face", "Identity", "Light", "Pose", "Scene",
 
 SUPERSAMPLE = 2  # a whole number, so that a px is an exact block of finer ones
 FACE_HEIGHT = 13.6  # cm from brows to chin
+BEHIND = 0.5  # cm that a landmark must lie behind what is drawn there to be hidden
 PIVOT = np.array([0.0, -4.2, 2.5])  # cm, what the head turns about, at the picture's centre
 
 
@@ -36,13 +37,28 @@ def draw(face, size):
     Returns:
         image (H, W, 3) uint8 RGB; points (68, 2) float64, px, 0-based, pixel centres at integers.
     """
+    return draw_seen(face, size)[:2]
+
+
+def draw_seen(face, size):
+    """Draws a face, and says which of its landmarks are seen.
+
+    A landmark is hidden where what is drawn at its place lies nearer by more than BEHIND: the
+    head itself, hair, or an occluder; glasses hide nothing.
+
+    Args:
+        face, size: as for `draw`.
+
+    Returns:
+        image and points as `draw` gives them, and seen (68,) bool.
+    """
     height, width = (size, size) if np.isscalar(size) else size
     model = _Model(face, height, width)
     scene_parts, head_canvas = model.parts()
-    picture, seen, _ = _render(model, scene_parts, head_canvas)
+    picture, seen, at = _render(model, scene_parts, head_canvas)
     behind = scene.background(face.scene, height, width)
     picture = picture + (1 - seen[..., None]) * behind
-    return scene.expose(picture, face.camera), model.points()
+    return scene.expose(picture, face.camera), model.points(), model.seen(scene_parts, *at)
 
 
 def landmarks(face, size):
@@ -75,6 +91,7 @@ class _Model:
         self.camera_vertices = self.to_camera(self.surface.vertices)
         self.screen = self.project(self.camera_vertices)
         self.first_occluder = 0  # placed() sets it: the occluders are the last parts
+        self.glasses = ()  # worn() sets it: which of all parts they are
 
     def to_camera(self, vertices, turn=None):
         """Head coordinates to camera coordinates, both cm."""
@@ -144,7 +161,9 @@ class _Model:
         if identity.hair.style != "scarf":
             moving += [parts.ear(identity, side, at_ear, tone) for side in (-1, 1)]
         if face.scene.glasses:
+            before = 1 + len(moving)  # the head comes first
             moving += occluders.glasses(face.scene, self.plan, self.surface)
+            self.glasses = tuple(range(before, 1 + len(moving)))
         cloth = np.random.default_rng([face.scene.seed, 6])
         still = [parts.neck(identity, tone, rng),
                  parts.shoulders(identity, face.scene, tone, cloth)]
@@ -167,6 +186,18 @@ class _Model:
     def landmarks_in_space(self):
         """The landmarks (68, 3) in camera coordinates, cm."""
         return raster.interpolate(self.camera_vertices, *self.grid_points())
+
+    def seen(self, scene_parts, which, column, row):
+        """Which landmarks nothing lies in front of, (68,) bool, from what `_render` drew where."""
+        landmarks = self.landmarks_in_space()
+        at = np.round(_fine(self.project(landmarks))[:, :2]).astype(int)
+        x, y = np.clip(at, 0, np.array(which.shape[::-1]) - 1).T
+        nearest = np.full(len(landmarks), -np.inf)
+        for part in set(which[y, x]) - {-1, *self.glasses}:
+            here = which[y, x] == part
+            place = column[y, x][here], row[y, x][here]
+            nearest[here] = raster.interpolate(scene_parts[part].vertices, *place)[:, 2]
+        return nearest <= landmarks[:, 2] + BEHIND
 
 
 class Sitter:
@@ -217,7 +248,7 @@ class Sitter:
         model = _Model(face, *self.size)
         canvas = self._painted(model)
         placed = model.placed(canvas, *self.worn, list(hiding))
-        picture, seen, which = _render(model, placed, canvas)
+        picture, seen, (which, _, _) = _render(model, placed, canvas)
         picture = picture + (1 - seen[..., None]) * self._background(pan)
         points = model.points()
         at = np.clip(np.round(_fine(points)).astype(int), 0, np.array(which.shape[::-1]) - 1)
@@ -257,8 +288,8 @@ def _peak(values):
 
 
 def _render(model, scene_parts, canvas):
-    """The person (H, W, 3) float32 premultiplied, its coverage (H, W) 0 … 1, and the part that is
-    seen at each px of the supersampled picture, -1 for none."""
+    """The person (H, W, 3) float32 premultiplied, its coverage (H, W) 0 … 1, and what is seen at
+    each px of the supersampled picture: the part, -1 for none, and its grid's column and row."""
     face, k = model.face, SUPERSAMPLE
     height, width = int(np.ceil(model.height * k)), int(np.ceil(model.width * k))
     casters = [p.vertices for p in scene_parts if p.casts]
@@ -276,7 +307,7 @@ def _render(model, scene_parts, canvas):
         _glints(picture, model, which, model.first_occluder)
     size = (model.width, model.height)
     return (cv2.resize(picture.astype(np.float32), size, interpolation=cv2.INTER_AREA),
-            cv2.resize(seen, size, interpolation=cv2.INTER_AREA), which)
+            cv2.resize(seen, size, interpolation=cv2.INTER_AREA), (which, column, row))
 
 
 def _lit(part, face, shadows, canvas):
