@@ -326,6 +326,15 @@ def tracker(found, run):
 # --- rivals, and what the gain is made of ------------------------------------------------------
 
 
+# How a comparison of Table 3 that the paper prints begins in words.
+PRINTED = {
+    "FHR to Ours": "The paper's comparison with FHR, 2D heatmaps read by three points against 1D "
+    "read by argmax: ours is",
+    "LAB to Ours+LAB": "With boundaries in 1D heatmaps in place of 2D maps, LAB's error is",
+    "Ours to Ours+LAB": "Against our own detector, that of Ours+LAB is",
+}
+
+
 def rivals(side_by_side, gains, subset="300W com"):
     """The answer of 08: who is best on the same backbone, and does 1D still win below the bin?
 
@@ -339,11 +348,9 @@ def rivals(side_by_side, gains, subset="300W com"):
     if rows.empty:
         return f"Not answered yet: {gains['reason'].iloc[0]}."
     parts = []
-    fhr = rows[rows["paper_percent"].notna()]
-    for row in fhr.to_dict("records"):
+    for row in rows[rows["paper_percent"].notna()].to_dict("records"):
         parts.append(
-            f"The paper's comparison with FHR, 2D heatmaps read by three points against 1D read by "
-            f"argmax: ours is {_lower(row)} ({_span(row)}; the paper: "
+            f"{PRINTED[row['comparison']]} {_lower(row)} ({_span(row)}; the paper: "
             f"{row['paper_percent']:.2f} %): **{row['verdict']}**."
         )
     best = rows[rows["paper_percent"].isna()]

@@ -78,11 +78,15 @@ MEASURED = {
         f"ours-below-fhr-{part}": ("rivals_gain", "FHR to Ours", f"300W {part}")
         for part in ("com", "cha")
     },
+    **{
+        f"ours-lab-below-lab-{part}": ("rivals_gain", "LAB to Ours+LAB", f"300W {part}")
+        for part in ("com", "cha")
+    },
     **{f"gan-300vw-s{n}": ("video_rivals_gain", AGAINST_GAN, f"300VW S{n}") for n in (1, 2, 3)},
     "gan-tf": ("video_rivals_gain", AGAINST_GAN, "TF"),
 }
-# Of a table's measured rows, where not argmax.
-DECODER = {"rivals_gain": "fractional, argmax", "video_rivals_gain": None}
+# Of a table's measured rows, where not argmax; None is whatever the comparison has.
+DECODER = {"rivals_gain": None, "video_rivals_gain": None}
 COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
 CHOSEN = {"optimal-gamma-300w": "gamma", "optimal-lambda": "lam"}  # id -> weight of `folds`
 MEMORY = "memory-2d"
@@ -95,6 +99,7 @@ REASONS = {
     **dict.fromkeys(("video_rivals_gain", AREAS), NO_VIDEO_RIVAL),
     **dict.fromkeys(VARIANCES, NO_VARIANCES),
     **dict.fromkeys(("gamma-aflw", "ours-below-fhr-aflw", "optimal-gamma-aflw"), NO_AFLW),
+    "ours-lab-below-lab-aflw": NO_AFLW,
     **dict.fromkeys((*(f"gamma-300vw-s{n}" for n in (1, 2, 3)), "gamma-tf"), NO_GAMMA_ON_VIDEO),
     "optimal-gamma-300vw": NO_FOLDS,
     "state-of-the-art-300w": NOT_ALL,

@@ -21,14 +21,17 @@ from study import heatmaps, paper, paths
 # Okabe and Ito's palette: the colour-blind can tell it apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
 SKY, PURPLE, BLACK, GREY = "#56B4E9", "#CC79A7", "#000000", "#8A8A8A"
+YELLOW = "#F0E442"
 SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
 COLOR = {
     **{"detector1d": BLUE, "detector2d": VERMILION},
     **{"simcc": GREEN, "coordinates": PURPLE, "integral": ORANGE},
+    **{"lab": SKY, "lab1d": BLACK, "lab_landmarks": GREY, "sdm": YELLOW},
 }
 LABEL = {
     **{"detector1d": "1D", "detector2d": "2D"},
     **{"simcc": "SimCC", "coordinates": "coordinates", "integral": "integral"},
+    **{"lab": "LAB", "lab1d": "Ours+LAB", "lab_landmarks": "LAB, 1D landmarks", "sdm": "SDM"},
 }
 METHOD = {"detector1d": "detector-1d", "detector2d": "detector-2d"}
 WIDTH = 7.2  # inches; the page shows figures at about 1.3 times this
