@@ -6,6 +6,7 @@ taken at points of equal distance along it, and drawn as the polyline of these.
 
 import functools
 
+import numpy as np
 import torch
 
 from study import heatmaps
@@ -52,16 +53,15 @@ def spline_matrix(count, fine=FINE):
         fine: samples a point.
 
     Returns:
-        (fine * n, n) float64; its first and last samples are the first and the last point.
+        (fine * n, n) array; its first and last samples are the first and the last point.
     """
-    eye = torch.eye(count, dtype=torch.float64)
-    second = torch.zeros(count, count, dtype=torch.float64)
+    eye, second = np.eye(count), np.zeros((count, count))
     if count > 2:
         left = 4 * eye[1:-1, 1:-1] + eye[1:-1, :-2] + eye[1:-1, 2:]
         right = 6 * (eye[:-2] - 2 * eye[1:-1] + eye[2:])
-        second[1:-1] = torch.linalg.solve(left, right)
-    place = torch.linspace(0, count - 1, fine * count, dtype=torch.float64)
-    start = place.floor().long().clamp(max=count - 2)
+        second[1:-1] = np.linalg.solve(left, right)
+    place = np.linspace(0, count - 1, fine * count)
+    start = place.astype(int).clip(max=count - 2)
     t = (place - start)[:, None]
     ends = (1 - t) * eye[start] + t * eye[start + 1]
     bend = ((1 - t) ** 3 - (1 - t)) * second[start] + (t**3 - t) * second[start + 1]
@@ -95,7 +95,7 @@ def curve_points(points):
     """
     found = []
     for name, index in BOUNDARIES.items():
-        matrix = spline_matrix(len(index)).to(points)
+        matrix = points.new_tensor(spline_matrix(len(index)))
         found.append(equal_arcs(matrix @ points[:, list(index)], samples(name)))
     return torch.cat(found, dim=1)
 

@@ -89,6 +89,10 @@ def _rivals(seeds):
         "simcc": {"model": "simcc", "seeds": seeds},
         "coordinates": {"model": "coordinates", "seeds": seeds},
         "integral": {"model": "integral", "length": 32, "seeds": seeds},
+        "lab": {"model": "lab", "seeds": seeds},
+        "lab1d": {"model": "lab1d", "length": 192, "seeds": seeds},
+        "lab_landmarks": {"model": "lab_landmarks", "length": 192, "seeds": seeds},
+        "sdm": {"model": "sdm", "seeds": seeds},
         "search_simcc": {"group": "search", "model": "simcc", "epochs": 2},
         "search_coordinates": {"group": "search", "model": "coordinates", "loss": "l2"},
     }

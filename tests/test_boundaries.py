@@ -36,11 +36,15 @@ def test_a_mirrored_face_has_the_mirrored_boundaries():
     assert mirrored == lines
 
 
+def matrix_of(count, fine):
+    return torch.from_numpy(boundaries.spline_matrix(count, fine))
+
+
 # --- splines ------------------------------------------------------------------------------------
 
 
 def test_the_spline_of_two_points_is_their_segment():
-    matrix = boundaries.spline_matrix(2, 2)  # at 0, 1/3, 2/3, 1
+    matrix = matrix_of(2, 2)  # at 0, 1/3, 2/3, 1
     share = torch.linspace(0, 1, 4, dtype=torch.float64)
     torch.testing.assert_close(matrix, torch.stack([1 - share, share], dim=1))
 
@@ -48,21 +52,21 @@ def test_the_spline_of_two_points_is_their_segment():
 def test_the_natural_spline_of_three_points_by_hand():
     # p = 0, 1, 0: the one inner second derivative is 6 (0 - 2 + 0) / 4 = -3, so at t = 1/2 the
     # spline is 1/2 + ((1/8 - 1/2) * -3) / 6 = 11/16.
-    matrix = boundaries.spline_matrix(3, 3)  # nine samples, a quarter apart
+    matrix = matrix_of(3, 3)  # nine samples, a quarter apart
     values = matrix @ torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64)
     assert values[[0, 2, 4, 6, 8]].tolist() == pytest.approx([0, 11 / 16, 1, 11 / 16, 0])
 
 
 @pytest.mark.parametrize("count", [2, 4, 5, 7, 17])
 def test_a_spline_keeps_lines_and_passes_its_points(count):
-    matrix = boundaries.spline_matrix(count, 10)
+    matrix = matrix_of(count, 10)
     number = torch.arange(count, dtype=torch.float64)
     torch.testing.assert_close(matrix.sum(1), torch.ones(10 * count, dtype=torch.float64))
     torch.testing.assert_close(
         matrix @ number, torch.linspace(0, count - 1, 10 * count, dtype=torch.float64)
     )
     # One more sample than knots, so that every (fine)-th sample is a knot.
-    dense = boundaries.spline_matrix(count, count - 1)
+    dense = matrix_of(count, count - 1)
     every = dense[:: count] if count > 2 else dense
     torch.testing.assert_close(every[0], torch.eye(count, dtype=torch.float64)[0])
     torch.testing.assert_close(dense[-1], torch.eye(count, dtype=torch.float64)[-1])

@@ -40,9 +40,9 @@ PARAMETERS = {
     "simcc": (dict(length=768), 24_580_292),
     "coordinates": ({}, 24_455_432),
     "integral": (dict(length=64), 24_185_540),  # those of the 2D detector
-    "lab": (dict(length=64), 0),
-    "lab1d": (dict(length=768, gamma=0.4), 0),
-    "lab_landmarks": (dict(length=768, gamma=0.4), 0),
+    "lab": (dict(length=64), 29_465_749),
+    "lab1d": (dict(length=768, gamma=0.4), 30_485_480),
+    "lab_landmarks": (dict(length=768, gamma=0.4), 30_005_936),
 }
 SMALL = {
     "detector1d": (dict(length=192, gamma=0.4), 731_640),
@@ -50,9 +50,9 @@ SMALL = {
     "simcc": (dict(length=192), 500_244),
     "coordinates": ({}, 671_448),
     "integral": (dict(length=32), 427_668),
-    "lab": (dict(length=64), 0),
-    "lab1d": (dict(length=192, gamma=0.4), 0),
-    "lab_landmarks": (dict(length=192, gamma=0.4), 0),
+    "lab": (dict(length=64), 1_528_805),
+    "lab1d": (dict(length=192, gamma=0.4), 2_320_568),
+    "lab_landmarks": (dict(length=192, gamma=0.4), 1_841_024),
 }
 DESCENDED = [name for name in MODELS if name != "sdm"]  # it has no parameters: see test_sdm
 
@@ -92,7 +92,7 @@ def integral(length=32, seed=0, **changed):
 
 def built(name, **settings):
     torch.manual_seed(0)
-    return MODELS[name](**{**TINY, **settings})
+    return MODELS[name](**{**TINY, "landmarks": 68, **settings})
 
 
 def every_tiny_model():

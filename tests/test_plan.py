@@ -26,6 +26,7 @@ VIDEO = {
         "tracker": {"model": "tracker1d", "detector": "seen"},
     },
 }
+LABS = ("lab", "lab1d", "lab_landmarks")
 
 
 @pytest.fixture

@@ -33,9 +33,11 @@ def test_systems_stand_side_by_side_with_their_readers_names(found):
     assert list(table["system"].unique()) == [
         *("1D, L/F=0.25", "1D, L/F=1", "1D, L/F=3", "2D, L/F=0.5"),
         *("SimCC, KL on 1D classes", "coordinates, wing loss", "2D, integral regression"),
+        *("LAB, 2D boundaries", "Ours+LAB, 1D boundaries", "LAB through 1D landmarks"),
+        "SDM, cascade on HOG",
     ]
     # Each by its own decoder and, but for those that give points, by the best of the others.
-    assert list(table.groupby("system", sort=False).size()) == [2, 2, 2, 2, 2, 1, 1]
+    assert list(table.groupby("system", sort=False).size()) == [2, 2, 2, 2, 2, *[1] * 6]
     own = row(table, name="simcc", chosen="own")
     errors = found.by_seed("simcc", "argmax", "common")
     assert (own["decoder"], own["seeds"], own["faces"]) == ("argmax", 2, 20)
@@ -47,6 +49,9 @@ def test_systems_stand_side_by_side_with_their_readers_names(found):
     assert (points["decoder"], points["chosen"]) == ("direct", "own")
     assert pd.isna(points["length"]) and points["parameters"] == 487_236
     assert (table["reason"] == "").all()
+    # Nothing of a cascade is descended to, so there is no step to count.
+    assert pd.isna(row(table, name="sdm")["step_mib"])
+    assert (table[table["name"] != "sdm"]["step_mib"] > 0).all()
 
 
 def test_what_a_face_costs_does_not_depend_on_the_batch_and_what_a_step_needs_does(root):
@@ -93,7 +98,8 @@ def test_every_row_of_table_3_has_either_a_number_of_ours_or_a_reason(found):
     table = rivals.table3(found)
     assert (table["ours_percent"].isna() == (table["reason"] != "")).all()
     measured = table[table["ours_percent"].notna()]
-    assert list(measured["method"]) == [*("FHR", "HG", "Ours"), *rivals.BEYOND]
+    assert set(measured["method"]) == {*rivals.REBUILT, *rivals.BEYOND}
+    assert (measured["subset"] == COM).all() and measured["method"].is_unique
     assert (measured["note"] != "").all() and (measured["data"] != "").all()
     assert row(table, method="SAN", subset=COM)["reason"] == rivals.NOT_REBUILT
     assert row(table, method="Ours", subset="AFLW")["reason"] == rivals.NO_AFLW
@@ -193,9 +199,22 @@ def test_fhr_to_ours_is_judged_against_the_papers_numbers(found):
     assert rows.loc["300W cha", "reason"] == tables.ABSENT
 
 
+def test_ours_with_lab_is_judged_against_lab_and_against_ours(found):
+    table = rivals.gains(found)
+    there = table[table["subset"] == COM].set_index("comparison")
+    lab, ours = there.loc[rivals.LAB], there.loc["Ours to Ours+LAB"]
+    assert (lab["before"], lab["after"]) == ("lab, direct", "lab1d, direct")
+    assert (ours["before"], ours["after"]) == ("detector1d_L192, argmax", "lab1d, direct")
+    assert lab["paper_percent"] == pytest.approx(7.72, abs=0.005)  # 1 - 2.75 / 2.98
+    assert ours["paper_percent"] == pytest.approx(5.50, abs=0.005)  # 1 - 2.75 / 2.91
+    after = found.by_seed("lab1d", "direct", "common")
+    expected = metrics.bootstrap_decrease(found.by_seed("lab", "direct", "common"), after)
+    assert lab["decrease_percent"] == pytest.approx(100 * expected[0])
+
+
 def test_every_rival_is_compared_by_its_best_decoder_without_a_verdict(found):
     table = rivals.gains(found)
-    rest = table[table["comparison"] != rivals.FHR]
+    rest = table[~table["comparison"].isin(rivals.PRINTED)]
     assert rest["paper_percent"].isna().all() and set(rest["verdict"]) == {""}
     assert set(rest["decoder"]) == {tables.BEST}
     there = rest[rest["subset"] == COM].set_index("comparison")
@@ -208,6 +227,8 @@ def test_every_rival_is_compared_by_its_best_decoder_without_a_verdict(found):
         "integral regression to 1D": "integral, direct",
         "SimCC to 1D": f"simcc, {best['simcc']}",
         "coordinates to 1D": "coordinates, direct",
+        "SDM to 1D": "sdm, direct",
+        "LAB through 1D landmarks to 1D": "lab_landmarks, direct",
     }
     assert set(there["after"]) == {f"detector1d_L192, {best['detector1d_L192']}"}
     errors = found.by_seed("coordinates", "direct", "common")
