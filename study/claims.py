@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from study import paper
+from study.config import AFLW
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
@@ -61,6 +62,7 @@ MEASURED = {
         f"gamma-300w-{part}": ("coattention_gain", "γ 0 to 0.4", f"300W {part}")
         for part in ("com", "cha", "full")
     },
+    "gamma-aflw": ("coattention_gain", "γ 0 to 0.4", AFLW),
     **{
         f"resolution-300vw-s{n}": ("temporal_gain", "1D, L/F 0.25 to 3", f"300VW S{n}")
         for n in (1, 2, 3)
@@ -75,6 +77,7 @@ MEASURED = {
         f"ours-below-fhr-{part}": ("rivals_gain", "FHR to Ours", f"300W {part}")
         for part in ("com", "cha")
     },
+    "ours-below-fhr-aflw": ("rivals_gain", "FHR to Ours", AFLW),
 }
 DECODER = {"rivals_gain": "fractional, argmax"}  # of a table's measured rows, where not argmax
 COMPUTED = {"quantization-example-half": 0.5, "quantization-example-three": 3.0}  # id -> L/F
@@ -84,9 +87,8 @@ MEMORY = "memory-2d"
 REASONS = {
     **dict.fromkeys(("coattention_gain",), NO_GAMMA),
     **dict.fromkeys(("temporal_gain",), NO_TRACKER),
-    **dict.fromkeys(("gamma-aflw", "ours-below-fhr-aflw", "optimal-gamma-aflw"), NO_AFLW),
     **dict.fromkeys((*(f"gamma-300vw-s{n}" for n in (1, 2, 3)), "gamma-tf"), NO_GAMMA_ON_VIDEO),
-    "optimal-gamma-300vw": NO_FOLDS,
+    **dict.fromkeys(("optimal-gamma-aflw", "optimal-gamma-300vw"), NO_FOLDS),
     "state-of-the-art-300w": NOT_ALL,
 }
 
@@ -124,6 +126,8 @@ def _measured(id, example, made):
     if gains is None:
         unmeasured = NO_MEMORY if id == MEMORY else REASONS.get(id, NOT_YET)
         return {"verdict": NOT_RUN, "data": "", "reason": unmeasured}
+    if subset == AFLW and subset not in set(gains["subset"]):
+        return {"verdict": NOT_RUN, "data": "", "reason": NO_AFLW}
     if comparison not in set(gains["comparison"]):
         return {"verdict": NOT_RUN, "data": "", "reason": REASONS[name]}
     if "landmarks" in gains:
