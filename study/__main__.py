@@ -29,8 +29,9 @@ def render(args):
 
     profile = _profile(args)
     prepare.render(profile, args.jobs)
+    prepare.render_aflw(profile, args.jobs)
     prepare.render_videos(profile, args.jobs)
-    for data in (profile.data, *profile.videos):
+    for data in filter(None, (profile.data, profile.aflw, *profile.videos)):
         kind = "real" if getattr(data, "real", data.standin is None) else "made"
         print(f"{data.name}: {paths.ROOT / data.root} ({kind})")
 
@@ -41,6 +42,8 @@ def prepare_data(args):
 
     profile = _profile(args)
     made = {profile.data.name: prepare.prepare(profile, args.jobs)}
+    if profile.aflw is not None:
+        made[profile.aflw.name] = prepare.prepare_aflw(profile, args.jobs)
     made |= prepare.prepare_videos(profile, args.jobs)
     for name, (_, crops) in made.items():
         where = paths.crops(profile.name, name).relative_to(paths.ROOT)

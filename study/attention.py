@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import ablation, claims, metrics, paper, results, tables
+from study import ablation, claims, config, metrics, paper, results, tables
 
 GROUP = "coattention"
 NONE = 0.0  # γ of no co-attention
@@ -41,9 +41,19 @@ def lines(profile):
     return dict(sorted(found.items()))
 
 
+def on_aflw(profile):
+    """The profile's 1D detectors on AFLW over γ, as `lines`; of the flagship's γ the first."""
+    found = {}
+    for run in tables.lines(profile, "aflw"):
+        if run.config.model == "detector1d":
+            found.setdefault(run.config.gamma, run)
+    return found
+
+
 def trained(profile):
-    """All runs over γ, every seed of each."""
-    names = {run.name for run in lines(profile).values()}
+    """All runs over γ, every seed of each, those on AFLW included."""
+    both = (*lines(profile).values(), *on_aflw(profile).values())
+    names = {run.name for run in both}
     return [run for run in profile.runs if run.name in names]
 
 
@@ -128,13 +138,12 @@ def _point(found, systems, gamma, named):
 
 
 def comparisons(found):
-    """From γ=0 to which γ: name -> the two runs, None for what the profile does not have."""
-    systems, best = lines(found.profile), chosen(found)
-    gamma = own(found.profile)
-    pairs = {f"γ 0 to {gamma:g}": gamma}
+    """From γ=0 to which γ: name -> the two γ."""
+    best, gamma = chosen(found), own(found.profile)
+    pairs = {f"γ 0 to {gamma:g}": (NONE, gamma)}
     if best is not None:
-        pairs[f"γ 0 to {best:g} (best on validation)"] = best
-    return {name: (systems.get(NONE), systems[to]) for name, to in pairs.items()}
+        pairs[f"γ 0 to {best:g} (best on validation)"] = (NONE, best)
+    return pairs
 
 
 def gains(found):
@@ -145,19 +154,22 @@ def gains(found):
     """
     printed = published().set_index("subset")["decrease_percent"]
     rows = []
-    for name, systems in comparisons(found).items():
+    for name, pair in comparisons(found).items():
         for decoder in ("argmax", tables.BEST):
             for subset in printed.index:
                 own_claim = decoder == "argmax" and "best" not in name
                 at = {"comparison": name, "subset": subset, "decoder": decoder}
                 value = float(printed[subset]) if own_claim else None
-                rows.append(at | _gain(found, systems, subset, decoder, value))
+                rows.append(at | _gain(found, pair, subset, decoder, value))
     return tables.tidy(rows, tables.GAIN)
 
 
-def _gain(found, systems, subset, decoder, printed):
-    if subset in tables.SUBSETS:
-        return tables.compare(found, systems, subset, decoder, printed)
+def _gain(found, pair, subset, decoder, printed):
+    """The gain between two γ; the runs are None for what the profile does not have."""
+    if subset in tables.SUBSETS or (subset == config.AFLW and found.profile.aflw):
+        systems = (on_aflw if subset == config.AFLW else lines)(found.profile)
+        runs = [systems.get(gamma) for gamma in pair]
+        return tables.compare(found, runs, subset, decoder, printed)
     away = claims.NO_AFLW if subset == "AFLW" else claims.NO_GAMMA_ON_VIDEO
     row = {"verdict": "", "reason": away}
     if printed is not None:

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 
 from study import paper
+from study.config import AFLW
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_RUN = "inconclusive", "not run"
@@ -13,6 +14,7 @@ NO_AFLW = "AFLW: images not available"
 NO_GAMMA = "no detector of this γ in the profile"
 NO_GAMMA_ON_VIDEO = "no tracker around a detector of another γ in the profile"
 NO_TRACKER = "no tracker of this comparison in the profile"
+NO_LAB_ON_AFLW = "LAB is not trained on AFLW: its boundaries are curves through 68 points"
 NO_FOLDS = "cross-validated on 300W alone"
 NO_MEMORY = "the ledger has not been made yet"
 NO_VIDEO_RIVAL = "no systems of others in videos in the profile"
@@ -64,6 +66,7 @@ MEASURED = {
         f"gamma-300w-{part}": ("coattention_gain", "γ 0 to 0.4", f"300W {part}")
         for part in ("com", "cha", "full")
     },
+    "gamma-aflw": ("coattention_gain", "γ 0 to 0.4", AFLW),
     **{
         f"resolution-300vw-s{n}": ("temporal_gain", "1D, L/F 0.25 to 3", f"300VW S{n}")
         for n in (1, 2, 3)
@@ -78,6 +81,7 @@ MEASURED = {
         f"ours-below-fhr-{part}": ("rivals_gain", "FHR to Ours", f"300W {part}")
         for part in ("com", "cha")
     },
+    "ours-below-fhr-aflw": ("rivals_gain", "FHR to Ours", AFLW),
     **{
         f"ours-lab-below-lab-{part}": ("rivals_gain", "LAB to Ours+LAB", f"300W {part}")
         for part in ("com", "cha")
@@ -98,10 +102,9 @@ REASONS = {
     **dict.fromkeys(("temporal_gain",), NO_TRACKER),
     **dict.fromkeys(("video_rivals_gain", AREAS), NO_VIDEO_RIVAL),
     **dict.fromkeys(VARIANCES, NO_VARIANCES),
-    **dict.fromkeys(("gamma-aflw", "ours-below-fhr-aflw", "optimal-gamma-aflw"), NO_AFLW),
-    "ours-lab-below-lab-aflw": NO_AFLW,
+    "ours-lab-below-lab-aflw": NO_LAB_ON_AFLW,
     **dict.fromkeys((*(f"gamma-300vw-s{n}" for n in (1, 2, 3)), "gamma-tf"), NO_GAMMA_ON_VIDEO),
-    "optimal-gamma-300vw": NO_FOLDS,
+    **dict.fromkeys(("optimal-gamma-aflw", "optimal-gamma-300vw"), NO_FOLDS),
     "state-of-the-art-300w": NOT_ALL,
 }
 
@@ -143,6 +146,8 @@ def _measured(id, example, made):
     if gains is None:
         unmeasured = NO_MEMORY if id == MEMORY else REASONS.get(id, NOT_YET)
         return {"verdict": NOT_RUN, "data": "", "reason": unmeasured}
+    if subset == AFLW and subset not in set(gains["subset"]):
+        return {"verdict": NOT_RUN, "data": "", "reason": NO_AFLW}
     if comparison not in set(gains["comparison"]):
         return {"verdict": NOT_RUN, "data": "", "reason": REASONS[name]}
     if "landmarks" in gains:

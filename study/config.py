@@ -34,6 +34,8 @@ POSITIVE = (
 # Detectors that are no row of the paper's Table 1.
 RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks", "sdm")
 WITHOUT_BINS = ("coordinates", "sdm")
+# Detectors that can be trained on AFLW: LAB's boundaries are curves through 68 points.
+ON_AFLW = ("detector1d", "detector2d", "simcc", "coordinates", "integral")
 # The detector that each tracker holds.
 INSIDE = {
     **{"tracker1d": "detector1d", "tracker2d": "detector2d", "gan": "coordinates"},
@@ -386,9 +388,10 @@ class Run:
     detectors trained on frames of videos too, which stand inside trackers. "tracker" runs are
     trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
     ("" for detectors). "ablation" runs are detectors that are tested too, and differ from one of
-    "resolution" in what the name says. "folds" and "tracker_folds" runs belong to
-    cross-validations: `folds` runs of one name and seed, each validated on its `fold` of what is
-    trained on elsewhere, and tested on nothing.
+    "resolution" in what the name says. "aflw" runs are detectors whose `data` is AFLW in place
+    of the profile's stills, and are scored on its test faces. "folds" and "tracker_folds" runs
+    belong to cross-validations: `folds` runs of one name and seed, each validated on its `fold` of
+    what is trained on elsewhere, and tested on nothing.
     """
 
     name: str
@@ -398,6 +401,7 @@ class Run:
     detector: str = ""
     fold: int = 0
     folds: int = 0
+    data: str = ""
 
     @property
     def id(self):
@@ -420,6 +424,11 @@ class Profile:
     video: VideoData | None = None
     talking: VideoData | None = None
     tracker: str = ""
+    aflw: Data | None = None
+
+    def data_of(self, run):
+        """The `Data` of stills that a run is trained on."""
+        return self.aflw if run.data else self.data
 
     @property
     def videos(self):
@@ -448,14 +457,16 @@ class Profile:
 
 
 # Groups that are scored on test data, and those that are not.
-TESTED = ("resolution", "coattention", "ablation", "rival", "tracker")
+TESTED = ("resolution", "coattention", "ablation", "rival", "aflw", "tracker")
 GROUPS = (*TESTED, "search", "video", "folds", "tracker_folds")
 ON_VIDEO = ("video", "tracker", "tracker_folds")
 IN_FOLDS = ("folds", "tracker_folds")
 VIDEOS = ("300VW", "TF")
-RUN_KEYS = {"group", "seeds", "folds"}
+AFLW = "AFLW"  # the one other set of stills, whose runs are the group "aflw"
+RUN_KEYS = {"group", "seeds", "folds", "data"}
 TOP_KEYS = {
-    *("profile", "root", "params_file", "data", "video", "talking", "crops", "validation"),
+    *("profile", "root", "params_file", "data", "aflw", "video", "talking", "crops"),
+    "validation",
     *("machine", "training", "models", "runs", "flagship", "tracker"),
 }
 
@@ -625,7 +636,7 @@ def _inside(found, name, where):
     detectors = [
         known
         for known, runs in found.items()
-        if runs[0].config.model in MODELS and not runs[0].folds
+        if runs[0].config.model in MODELS and not runs[0].folds and not runs[0].data
     ]
     if name not in detectors:
         listed = ", ".join(map(str, detectors))
@@ -644,12 +655,14 @@ def _groups_of(config):
 
 def _seeded(name, values, config, inside, where):
     """The runs of a name, one a seed."""
-    fitting = _groups_of(config)
+    data = _data(values, config, where)
+    fitting = ("aflw",) if data else _groups_of(config)
     group = values.get("group", fitting[0])
     if group not in GROUPS:
         raise ConfigError(f"{where}: group {group!r}: there are {', '.join(GROUPS)}")
     if group not in fitting:
-        raise ConfigError(f"{where}: group {group!r} does not fit a {config.model}")
+        on = f" on {data}" if data else ""
+        raise ConfigError(f"{where}: group {group!r} does not fit a {config.model}{on}")
     seeds = _seeds(values, where)
     trained = {run.seed for run in inside}
     if inside and not set(seeds) <= trained:
@@ -658,10 +671,22 @@ def _seeded(name, values, config, inside, where):
         )
     detector, folds = inside[0].name if inside else "", _folds(values, group, where)
     return [
-        Run(name, seed, group, config, detector, fold, folds)
+        Run(name, seed, group, config, detector, fold, folds, data)
         for seed in seeds
         for fold in range(max(folds, 1))
     ]
+
+
+def _data(values, config, where):
+    """The data set that the runs of a name have in place of the profile's stills, or ""."""
+    data = values.get("data", "")
+    if data not in ("", AFLW):
+        raise ConfigError(f"{where}.data: {data!r}: there is {AFLW}, and the stills without a key")
+    if data and (isinstance(config, TrackerConfig) or config.model not in ON_AFLW):
+        raise ConfigError(f"{where}.data: a {config.model} cannot be trained on {data}")
+    if data and config.frame_step:
+        raise ConfigError(f"{where}.frame_step: {data} has other landmarks than videos")
+    return data
 
 
 def _folds(values, group, where):
@@ -707,9 +732,11 @@ def parse(raw, where):
             for key in ("video", "talking")
             if raw.get(key) is not None
         },
+        aflw=fill(Data, raw["aflw"], f"{where}: aflw") if raw.get("aflw") is not None else None,
         tracker=raw.get("tracker") or "",
     )
     _require_video(profile, where)
+    _require_aflw(profile, where)
     shown = [run for run in profile.runs if run.id == f"{profile.flagship}-s0"]
     if not shown or shown[0].config.model != "detector1d":
         raise ConfigError(f"{where}: flagship {profile.flagship!r} is no detector1d with seed 0")
@@ -724,6 +751,15 @@ def _require_video(profile, where):
     trackers = {run.name for run in profile.runs if run.config.model == "tracker1d"}
     if (profile.tracker or trackers) and profile.tracker not in trackers:
         raise ConfigError(f"{where}: tracker {profile.tracker!r} is no run of a tracker1d")
+
+
+def _require_aflw(profile, where):
+    """The key `aflw` names AFLW, and runs on it need the key."""
+    if profile.aflw and profile.aflw.name != AFLW:
+        raise ConfigError(f"{where}: aflw.name is {profile.aflw.name!r}; it must be {AFLW!r}")
+    for run in profile.runs:
+        if run.data and profile.aflw is None:
+            raise ConfigError(f"{where}: runs.{run.name} needs {AFLW}; there is no key `aflw`")
 
 
 def _uses_frames(run):

@@ -72,7 +72,7 @@ def require_crops(profile, name=None):
 def needed(profile, run):
     """Names of the data sets that a run is trained or measured on, the stills first."""
     videos = profile.videos if run.group in configs.ON_VIDEO else ()
-    return (profile.data.name, *(data.name for data in videos))
+    return (profile.data_of(run).name, *(data.name for data in videos))
 
 
 def fingerprint(profile, crops):
@@ -98,20 +98,34 @@ def fingerprint_here(profile, run):
 # --- stills -----------------------------------------------------------------------------------
 
 
-def faces_of(profile, crops, rows):
-    """`training.Faces` of some rows (a bool mask or indices) of cached crops."""
+def faces_of(profile, crops, rows, data=None):
+    """`training.Faces` of some rows of cached crops.
+
+    Args:
+        rows: a bool mask or indices.
+        data: the `config.Data` that the crops are of; None is one with the stills' landmarks.
+    """
+    scheme = datasets.reader((data or profile.data).name).SCHEME
     rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
     pictures = torch.from_numpy(np.ascontiguousarray(crops.faces[rows]))
     return training.Faces(
         pictures=pictures,
         points=torch.from_numpy(np.ascontiguousarray(crops.points[rows])),
         share=profile.crops.scale / profile.crops.context,
-        order=datasets.reader(profile.data.name).SCHEME.mirror,
+        order=scheme.mirror,
+        sizes=None if scheme.eye_corners else _sizes(crops, rows),
+        hides=not all(visible.all() for visible in crops.table["visible"]),
     )
 
 
+def _sizes(crops, rows):
+    """Face sizes of some rows in px of the cached crops, (n,) float64."""
+    image = crops.table["face_size"].to_numpy()[rows]  # px of the image
+    return torch.from_numpy(image / crops.affine[rows, 0])
+
+
 def together(first, second):
-    """Two `training.Faces` as one; both are cut alike."""
+    """Two `training.Faces` with eye corners as one; both are cut alike."""
     return dataclasses.replace(
         first,
         pictures=torch.cat([first.pictures, second.pictures]),
@@ -201,20 +215,22 @@ def every(crops, mask, step):
 # --- what a record says -----------------------------------------------------------------------
 
 
-def describe_data(profile, crops, train, held):
+def describe_data(profile, crops, train, held, data=None):
     """What a run on stills was trained and measured on, for its record.
 
     Args:
         train, held: faces trained on and validated on.
+        data: the `config.Data` that the crops are of; None is the profile's stills.
     """
+    data = data or profile.data
     _, _, test = split(profile, crops)
     subsets = crops.table["subset"][test]
-    reader = datasets.reader(profile.data.name)
+    reader = datasets.reader(data.name)
     tested = dict.fromkeys(f.subset for f in reader.FOLDERS if f.split == "test")
     return {
-        "name": profile.data.name,
-        "label": profile.data.label,
-        "standin": profile.data.standin is not None,
+        "name": data.name,
+        "label": data.label,
+        "standin": data.standin is not None,
         "fingerprint": fingerprint(profile, crops),
         "train": train,
         "validation": held,

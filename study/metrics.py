@@ -1,4 +1,8 @@
-"""Errors of landmarks and their intervals. Pure functions; errors are fractions, not percent."""
+"""Errors of landmarks and their intervals. Pure functions; errors are fractions, not percent.
+
+A landmark that is not visible is NaN in the truth, and counts in no mean over landmarks. A NaN in
+the prediction stays one.
+"""
 
 import numpy as np
 import torch
@@ -11,25 +15,34 @@ def point_errors(predicted, truth):
     return (predicted - truth).norm(dim=-1)
 
 
+def _over_landmarks(errors, truth):
+    """Mean of (B, N) over the landmarks that the truth (B, N, 2) has; NaN for a face without."""
+    hidden = truth.isnan().any(dim=-1)
+    if not hidden.any():
+        return errors.mean(dim=-1)
+    return errors.masked_fill(hidden, 0).sum(dim=-1) / (~hidden).sum(dim=-1)
+
+
 def nrmse(predicted, truth, normalizer):
     """The paper's NRMSE of each face: mean distance over landmarks by the normaliser.
 
     Args:
-        predicted, truth: (B, N, 2) px.
+        predicted, truth: (B, N, 2) px; the truth NaN where a landmark is not visible.
         normalizer: (B,) px of the same image, e.g. `interocular(truth)`.
 
     Returns:
-        (B,) fractions.
+        (B,) fractions, over the visible landmarks.
 
     Differs from its name: the field (300W, FHR, RED-Net, HRNet) takes the mean of the distances;
     the root of the mean square is `rms_error`.
     """
-    return point_errors(predicted, truth).mean(dim=-1) / normalizer
+    return _over_landmarks(point_errors(predicted, truth), truth) / normalizer
 
 
 def rms_error(predicted, truth, normalizer):
     """Root of the mean squared distance over landmarks, by the normaliser: (B,) fractions."""
-    return point_errors(predicted, truth).square().mean(dim=-1).sqrt() / normalizer
+    squares = point_errors(predicted, truth).square()
+    return _over_landmarks(squares, truth).sqrt() / normalizer
 
 
 def interocular(truth):
@@ -57,9 +70,15 @@ def turn(truth):
 
 
 def area_nrmse(predicted, truth, normalizer, scheme):
-    """NRMSE over the landmarks of each facial area: a dict from area to (B,) fractions."""
+    """NRMSE over the landmarks of each facial area: a dict from area to (B,) fractions.
+
+    NaN for a face of which an area has no visible landmark.
+    """
     errors = point_errors(predicted, truth) / normalizer[:, None]  # (B, N)
-    return {area: errors[:, list(index)].mean(dim=-1) for area, index in scheme.areas.items()}
+    return {
+        area: _over_landmarks(errors[:, list(index)], truth[:, list(index)])
+        for area, index in scheme.areas.items()
+    }
 
 
 def cumulative_errors(errors, limit=0.08, steps=161):

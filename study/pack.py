@@ -23,6 +23,8 @@ def pack(profile, run, path):
     if run.config.model not in weights.KINDS:
         known = " and ".join(weights.KINDS)
         raise material.RunError(f"{run.id} is a {run.config.model}; {known} can be packed")
+    if run.data:
+        raise material.RunError(f"{run.id} is of {run.data}; what is packed has 68 landmarks")
     model = work.load_model(profile, run)
     tracks = isinstance(run.config, configs.TrackerConfig)
     detector, inside = (model.detector, run.config.detector) if tracks else (model, run.config)

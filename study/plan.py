@@ -49,13 +49,18 @@ class Faces:
         return self.train + self.held + self.test
 
 
-def of_stills(profile):
-    """`Faces` of a profile's stills: of the cached crops, else as published or to be drawn."""
-    crops = material.open_crops(profile)
+def of_stills(profile, data=None):
+    """`Faces` of a data set of stills: of the cached crops, else as published or to be drawn.
+
+    Args:
+        data: a `config.Data`; None is the profile's stills.
+    """
+    data = data or profile.data
+    crops = material.open_crops(profile, data.name)
     if crops is None:
-        return _declared(profile.data, profile.validation.share)
+        return _declared(data, profile.validation.share)
     counts = (int(mask.sum()) for mask in material.split(profile, crops))
-    return Faces(*counts, f"{profile.data.name}: cached crops")
+    return Faces(*counts, f"{data.name}: cached crops")
 
 
 def of_videos(profile, data):
@@ -176,7 +181,8 @@ class Plan:
         tflops: TFLOP/s, sustained.
 
     Attributes:
-        stills: `Faces`. videos: `Faces` of each video data set, the one to train on first.
+        stills, aflw: `Faces`, of AFLW None where the profile has none. videos: `Faces` of each
+            video data set, the one to train on first.
         table: pandas.DataFrame, one row a name of runs: name, model, length (L), seeds (how
             many), parameters, batch (faces, or clips), peak_gib (of a training step), samples
             (faces or frames of an epoch), epochs, hours (GPU-hours of all seeds), weights_gb and
@@ -186,16 +192,25 @@ class Plan:
 
     def __init__(self, profile, tflops=TFLOPS):
         self.profile, self.tflops = profile, tflops
-        self.landmarks = datasets.reader(profile.data.name).SCHEME.count
         self.stills = of_stills(profile)
+        self.aflw = of_stills(profile, profile.aflw) if profile.aflw else None
         self.videos = [of_videos(profile, data) for data in profile.videos]
         by_name = {}
         for run in profile.runs:
             by_name.setdefault(run.name, []).append(run)
         self.table = pd.DataFrame([self._row(runs[0], len(runs)) for runs in by_name.values()])
 
+    @property
+    def sets(self):
+        """`Faces` of every data set."""
+        return [there for there in (self.stills, self.aflw, *self.videos) if there]
+
+    def landmarks(self, run):
+        """N, of what a run is trained on."""
+        return datasets.reader(self.profile.data_of(run).name).SCHEME.count
+
     def _row(self, run, seeds):
-        found, hour = ledger(run.config, self.landmarks), self.tflops * 1e12 * 3600
+        found, hour = ledger(run.config, self.landmarks(run)), self.tflops * 1e12 * 3600
         return {
             "name": run.name,
             "model": run.config.model,
@@ -217,8 +232,9 @@ class Plan:
         if run.group == "folds":
             return _of_folds(self.stills.train + self.stills.held, run.folds)
         if run.group not in configs.ON_VIDEO:
-            tested = self.stills.test if run.group in configs.TESTED else 0
-            return Seen(self.stills.train, self.stills.held, tested)
+            faces = self.aflw if run.data else self.stills
+            tested = faces.test if run.group in configs.TESTED else 0
+            return Seen(faces.train, faces.held, tested)
         video, first = self.profile.video, self.videos[0]
         apart = round(video.apart * first.train)
         if run.group == "tracker_folds":
@@ -238,14 +254,14 @@ class Plan:
         Each frame of a `tracker1d` passes the detector once for each of its cached versions, and
         whenever it is predicted in the test.
         """
-        config, seen, found = run.config, self.seen(run), ledger(run.config, self.landmarks)
+        config, seen, found = run.config, self.seen(run), ledger(run.config, self.landmarks(run))
         faces = config.batch * getattr(config, "frames", 1)  # of a step
         forward = found.forward_flops / faces
         trained = config.epochs * seen.samples * found.flops / faces
         validated = (config.epochs + 1) * seen.held * forward
         if config.model != "tracker1d":
             return trained + validated + seen.tested * forward
-        inside = ledger(config.detector, self.landmarks).forward_flops / config.detector.batch
+        inside = ledger(config.detector, self.landmarks(run)).forward_flops / config.detector.batch
         detected = (config.variants * seen.samples + seen.held) * inside
         return trained + validated + detected + seen.tested * (forward + inside)
 
@@ -255,25 +271,27 @@ class Plan:
             return 0
         tracks = run.group == "tracker"
         names = _residuals(run.config) if tracks else training.decoders_of(run.config)
-        face = len(names) * self.landmarks * 2 * 2 + 2 * 8  # float16 residuals, two normalizers
+        count = self.landmarks(run)
+        face = len(names) * count * 2 * 2 + 2 * 8  # float16 residuals, two normalizers
         if not tracks:
-            return self.stills.test * face
-        face += self.landmarks + 4 + 8 * 4  # what is occluded, the frame, measures of motion
+            return self.seen(run).tested * face
+        face += count + 4 + 8 * 4  # what is occluded, the frame, measures of motion
         return sum(there.test for there in self.videos) * face
 
     def passing(self, run):
         """Bytes on disk while a training lasts: a checkpoint, and a `tracker1d`'s heatmaps."""
-        config, seen, found = run.config, self.seen(run), ledger(run.config, self.landmarks)
+        config, seen, found = run.config, self.seen(run), ledger(run.config, self.landmarks(run))
         checkpoint = found.weights + found.buffers + found.adam + found.average
         if config.model != "tracker1d":
             return checkpoint
         frames = config.variants * seen.samples + seen.held
-        return checkpoint + frames * 2 * self.landmarks * config.length * 2  # two axes, float16
+        maps = 2 * self.landmarks(run) * config.length  # along two axes
+        return checkpoint + frames * maps * 2  # float16
 
     def crops(self):
         """Bytes of the cached crops of all data sets."""
         side = crop_cache.resolution(**dataclasses.asdict(self.profile.crops))
-        return 3 * side**2 * sum(there.all for there in (self.stills, *self.videos))
+        return 3 * side**2 * sum(there.all for there in self.sets)
 
     def totals(self):
         """What the whole profile costs.
@@ -294,7 +312,7 @@ class Plan:
         }
 
     def __str__(self):
-        found, faces = self.totals(), [there.source for there in (self.stills, *self.videos)]
+        found, faces = self.totals(), [there.source for there in self.sets]
         kept = sum(found[name] for name in ("weights_gb", "predictions_gb", "crops_gb"))
         jobs = self.profile.machine.jobs
         lines = [

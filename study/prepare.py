@@ -18,6 +18,15 @@ def render(profile, jobs=2):
         write.write_300w(data_root(profile), standin.faces, standin.seed, jobs=jobs)
 
 
+def render_aflw(profile, jobs=2):
+    """Writes the profile's stand-ins of AFLW, if it has any and they are not there yet."""
+    if profile.aflw is not None and profile.aflw.standin is not None:
+        from study.standin import aflw
+
+        made = profile.aflw.standin
+        aflw.write_aflw(paths.ROOT / profile.aflw.root, made.faces, made.seed, jobs=jobs)
+
+
 def render_videos(profile, jobs=2):
     """Writes the profile's rendered videos and sets its stills in motion, where it has any."""
     for data in profile.videos:
@@ -52,6 +61,19 @@ def prepare(profile, jobs=2):
     render(profile, jobs)
     index = datasets.load(profile.data.name, data_root(profile))
     return index, _crops(profile, profile.data, index, jobs)
+
+
+def prepare_aflw(profile, jobs=2):
+    """Index and crops of a profile's AFLW, as `prepare` gives them; None where it has none.
+
+    Raises:
+        datasets.DatasetError: what is missing or broken, all at once.
+    """
+    if profile.aflw is None:
+        return None
+    render_aflw(profile, jobs)
+    index = datasets.load(profile.aflw.name, paths.ROOT / profile.aflw.root)
+    return index, _crops(profile, profile.aflw, index, jobs)
 
 
 def prepare_videos(profile, jobs=2):

@@ -18,6 +18,7 @@ from study.datasets import augment
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}
 PARTS["full"] = PARTS["common"] + PARTS["challenging"]  # test subset -> its parts
+STILLS, ON_VIDEO, ON_AFLW = "stills", "video", "aflw"  # what a record was trained on
 # measure -> error and the array of predictions.npz that it divides by
 MEASURES = {
     "nrmse": (metrics.nrmse, "normalizer"),
@@ -45,12 +46,17 @@ class Results:
     @property
     def newest(self):
         """The record on stills that was finished last, cross-validations apart, or None."""
-        return _newest(self._whole, on_video=False)
+        return _newest(self._whole, STILLS)
 
     @property
     def newest_on_video(self):
         """The record on videos that was finished last, cross-validations apart, or None."""
-        return _newest(self._whole, on_video=True)
+        return _newest(self._whole, ON_VIDEO)
+
+    @property
+    def newest_on_aflw(self):
+        """The record on AFLW that was finished last, or None."""
+        return _newest(self._whole, ON_AFLW)
 
     @property
     def _whole(self):
@@ -73,9 +79,10 @@ class Results:
 
     def faces(self, subset):
         """How many test faces there are of a subset; None while nothing is recorded."""
-        if self.newest is None:
+        newest = self.newest_on_aflw if subset == configs.AFLW else self.newest
+        if newest is None:
             return None
-        counts = [self.newest["data"]["test"].get(part, 0) for part in PARTS[subset]]
+        counts = [newest["data"]["test"].get(part, 0) for part in _parts(subset)]
         return sum(counts) if all(counts) else 0
 
     def errors(self, id, decoder, subset, measure="nrmse"):
@@ -84,7 +91,7 @@ class Results:
         Args:
             id: of a recorded run on stills that was tested.
             decoder: a recorded decoder.
-            subset: "common", "challenging" or "full".
+            subset: "common", "challenging" or "full"; "AFLW" of a run on it.
             measure: "nrmse", "rms" (root of the mean square) or "pupil" (over the distance of the
                 eyes' centres).
         """
@@ -95,7 +102,10 @@ class Results:
         residual = torch.from_numpy(arrays[key][rows].astype(np.float64))
         error, divisor = MEASURES[measure]
         normalizer = torch.from_numpy(arrays[divisor][rows])
-        return error(residual, torch.zeros_like(residual), normalizer).numpy()
+        truth = torch.zeros_like(residual)
+        if "visible" in arrays:
+            truth[~torch.from_numpy(arrays["visible"][rows])] = torch.nan
+        return error(residual, truth, normalizer).numpy()
 
     def by_seed(self, name, decoder, subset, measure="nrmse"):
         """Errors of all recorded seeds of a name on the same faces: (S, B) fractions.
@@ -138,9 +148,14 @@ def predictions(where):
     return _predictions(file, file.stat().st_mtime_ns)
 
 
+def _parts(subset):
+    """The parts of a test subset, itself where it has none."""
+    return PARTS.get(subset, (subset,))
+
+
 def _rows(arrays, subset):
     """Rows of a test subset in the order of the faces' ids."""
-    rows = np.flatnonzero(np.isin(arrays["subset"], PARTS[subset]))
+    rows = np.flatnonzero(np.isin(arrays["subset"], _parts(subset)))
     return rows[np.argsort(arrays["id"][rows])]
 
 
@@ -166,22 +181,24 @@ def load(profile):
             reasons[run.id] = reason
         else:
             records[run.id] = runs.read_record(profile, run)
-    for on_video in (False, True):
-        newest = _newest(records, on_video)
+    for kind in (STILLS, ON_VIDEO, ON_AFLW):
+        newest = _newest(records, kind)
         for id, record in list(records.items()):
-            alike = _is_on_video(record) == on_video
+            alike = _kind(record) == kind
             if alike and record["data"]["fingerprint"] != newest["data"]["fingerprint"]:
                 reasons[id] = "recorded on other data"
                 del records[id]
     return Results(profile, records, reasons, _looks(profile))
 
 
-def _is_on_video(record):
-    return record["group"] in configs.ON_VIDEO
+def _kind(record):
+    if record["group"] in configs.ON_VIDEO:
+        return ON_VIDEO
+    return ON_AFLW if record["data"]["name"] == configs.AFLW else STILLS
 
 
-def _newest(records, on_video):
-    here = [record for record in records.values() if _is_on_video(record) == on_video]
+def _newest(records, kind):
+    here = [record for record in records.values() if _kind(record) == kind]
     return max(here, key=lambda record: record["finished"], default=None)
 
 

@@ -8,7 +8,8 @@ import functools
 
 import pandas as pd
 
-from study import memory, metrics, paper, results, tables
+from study import claims, memory, metrics, paper, results, tables
+from study.config import AFLW
 
 # What the systems that are no row of Table 1 are called for readers, by model and loss.
 NAMES = {
@@ -47,7 +48,7 @@ BEYOND = {
     "Ours, local soft-argmax": ("detector1d", "local"),
 }
 NOT_REBUILT = "not rebuilt in this study: the published number alone"
-NO_AFLW = "AFLW: images not available"
+NO_AFLW = claims.NO_AFLW
 
 
 def named(settings):
@@ -122,23 +123,34 @@ def _cost(settings):
 # --- Table 3 -----------------------------------------------------------------------------------
 
 
-def system(found, model, decoder):
+def system(found, model, decoder, subset=""):
     """The run that stands for a model, None where the profile has none.
 
     The flagship for the 1D detector; else the one that this decoder does best with on validation
-    faces, or the first listed while none is recorded.
+    faces, or the first listed while none is recorded. On the subset "AFLW" it is one of those
+    that are trained there, a 1D detector of the flagship's γ.
     """
     profile = found.profile
-    if model == "detector1d":
+    if model == "detector1d" and subset != AFLW:
         return profile.run(f"{profile.flagship}-s0")
-    both = (*tables.lines(profile), *tables.lines(profile, "rival"))
-    runs = [run for run in both if run.config.model == model]
+    runs = _of_model(profile, model, subset)
     scores = {run: found.validation(run.name)[decoder] for run in runs if found.recorded(run.name)}
     return min(scores, key=scores.get) if scores else next(iter(runs), None)
 
 
+def _of_model(profile, model, subset):
+    """The runs of a model that are measured on a subset, one a name."""
+    groups = ("aflw",) if subset == AFLW else ("resolution", "rival")
+    runs = [run for group in groups for run in tables.lines(profile, group)]
+    runs = [run for run in runs if run.config.model == model]
+    own = profile.run(f"{profile.flagship}-s0").config.gamma
+    return [run for run in runs if model != "detector1d" or run.config.gamma == own]
+
+
 def table3(found):
     """Table 3 with our numbers beside the paper's, then the systems that it has no row of.
+
+    Those have a row on AFLW where the profile has a run of theirs on it.
 
     Args:
         found: `results.Results`.
@@ -151,6 +163,11 @@ def table3(found):
     ours = {"method": list(BEYOND), "subset": list(tables.SUBSETS)}
     beyond = pd.MultiIndex.from_product(ours.values(), names=ours).to_frame(index=False)
     rows = [*published.to_dict("records"), *beyond.to_dict("records")]
+    rows += [
+        {"method": name, "subset": AFLW}
+        for name, (model, _) in BEYOND.items()
+        if _of_model(found.profile, model, AFLW)
+    ]
     columns = [*published.columns, *tables.OURS, "note", "data", "reason"]
     return tables.tidy([row | _of_table3(found, row) for row in rows], columns)
 
@@ -159,9 +176,10 @@ def _of_table3(found, row):
     made = (REBUILT | BEYOND).get(row["method"])
     if made is None:
         return {"reason": NOT_REBUILT}
-    if row["subset"] not in tables.SUBSETS:
+    subset = tables.SUBSETS.get(row["subset"], row["subset"])
+    if subset == AFLW and found.profile.aflw is None:
         return {"reason": NO_AFLW}
-    run, subset = system(found, *made), tables.SUBSETS[row["subset"]]
+    run = system(found, *made, subset)
     reason = tables.why_empty(found, run, subset)
     if reason:
         return {"reason": reason}
@@ -192,19 +210,24 @@ def gains(found):
     """Relative decreases of NRMSE from each rival to the 1D detector, paired over faces.
 
     Pairs of Table 3, for which the paper prints numbers; then every rival against the paper's
-    detector with the decoder of each that is best on validation faces.
+    detector with the decoder of each that is best on validation faces. On AFLW there are rows
+    where the profile has it, of systems that are trained there.
 
     Returns:
         the columns of `tables.gains`.
     """
     rows = []
-    for subset in tables.SUBSETS:
+    for subset in (*tables.SUBSETS, *([AFLW] if found.profile.aflw else [])):
         for name, pair in PRINTED.items():
-            systems = [system(found, *REBUILT[one]) for one in pair]
+            if subset == AFLW and name != FHR:
+                continue
+            systems = [system(found, *REBUILT[one], subset) for one in pair]
             decoders = tuple(REBUILT[one][1] for one in pair)
             rows.append(_gain(found, name, systems, subset, decoders, _printed(pair, subset)))
         for name, model in AGAINST.items():
-            systems = [_best(found, kind) for kind in (model, "detector1d")]
+            if subset == AFLW and not _of_model(found.profile, model, AFLW):
+                continue
+            systems = [_best(found, kind, subset) for kind in (model, "detector1d")]
             rows.append(_gain(found, name, systems, subset, tables.BEST))
     return tables.tidy(rows, tables.GAIN)
 
@@ -215,12 +238,11 @@ def _gain(found, name, systems, subset, decoder, printed=None):
     return row | tables.compare(found, systems, subset, decoder, printed)
 
 
-def _best(found, model):
+def _best(found, model, subset):
     """The run of a model that does best on validation faces with any decoder."""
-    if model == "detector1d":
+    if model == "detector1d" and subset != AFLW:
         return system(found, model, None)
-    both = (*tables.lines(found.profile), *tables.lines(found.profile, "rival"))
-    runs = [run for run in both if run.config.model == model]
+    runs = _of_model(found.profile, model, subset)
     scores = {
         run: min(found.validation(run.name).values()) for run in runs if found.recorded(run.name)
     }

@@ -32,7 +32,14 @@ import torch
 from study import config as configs
 from study import device as devices
 from study import paths, training, work
-from study.material import RunError, checkpoint_file, fingerprint_here, folder, weights_file
+from study.material import (
+    RunError,
+    checkpoint_file,
+    fingerprint_here,
+    folder,
+    needed,
+    weights_file,
+)
 
 # --- records ----------------------------------------------------------------------------------
 
@@ -76,6 +83,8 @@ def why_not_recorded(profile, run, data=None):
         return "another configuration"
     if record.get("fold") != _fold(run):
         return "another fold"
+    if run.group not in configs.ON_VIDEO and record["data"]["name"] != profile.data_of(run).name:
+        return "another data set"
     if record["recipe"] != training.RECIPES[run.config.model]:
         return "another recipe"
     if record["group"] != run.group and run.group in configs.TESTED:
@@ -258,7 +267,7 @@ def missing(profile, selected=None):
     """The runs that have to be trained, with the reason: a list of (run, reason)."""
     known, found = {}, []
     for run in profile.runs if selected is None else selected:
-        kind = run.group in configs.ON_VIDEO
+        kind = needed(profile, run)
         if kind not in known:
             known[kind] = fingerprint_here(profile, run)
         reason = why_not_recorded(profile, run, known[kind])

@@ -9,7 +9,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import claims, config, datasets, heatmaps, metrics, paper, paths, results
+from study import (
+    claims,
+    config,
+    datasets,
+    heatmaps,
+    material,
+    metrics,
+    paper,
+    paths,
+    results,
+)
 
 METHODS = {"detector-1d": "detector1d", "detector-2d": "detector2d"}  # Table 1's name -> model
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
@@ -290,14 +300,14 @@ def compare(found, systems, named, decoder, printed=None):
     Args:
         found: `results.Results`.
         systems: two runs, or None in the place of one that the profile does not have.
-        named: subset, as Table 1 names it.
+        named: subset, as Table 1 names it, or "AFLW".
         decoder: of both, BEST for each one's, or a pair of these.
         printed: the paper's decrease in percent, for which there is a verdict; or None.
 
     Returns:
         dict of columns of `gains`, without comparison, subset and decoder.
     """
-    subset, row = SUBSETS[named], {"verdict": ""}
+    subset, row = SUBSETS.get(named, named), {"verdict": ""}
     if printed is not None:
         row |= {"paper_percent": printed, "verdict": claims.NOT_RUN}
     reasons = [why_empty(found, run, subset) for run in systems]
@@ -491,6 +501,34 @@ def data(folders, crops, held, label):
         row |= dict(photographs=crops.table["photograph"][here].nunique(), data=label)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def aflw(profile, index, crops):
+    """What there is of AFLW, a row a side of its split; a sentence in `data` where there is none.
+
+    Args:
+        index, crops: of `prepare.prepare_aflw`, or None.
+
+    Returns:
+        subset, official, found (faces), held_out, images, shared_images (with faces of the other
+        side, too), visible_percent (of the landmarks), all_visible (faces), data.
+    """
+    columns = ["subset", "official", "found", "held_out", "images", "shared_images"]
+    columns += ["visible_percent", "all_visible", "data"]
+    if profile.aflw is None:
+        return pd.DataFrame([{"data": "no AFLW in this profile"}], columns=columns)
+    _, held, _ = material.split(profile, crops)
+    sides = index.groupby("photograph")["split"].nunique()
+    rows = []
+    for folder in datasets.reader(profile.aflw.name).FOLDERS:
+        here = (index["split"] == folder.split).to_numpy()
+        seen, images = np.stack(list(index["visible"][here])), index["photograph"][here].unique()
+        row = dict(subset=folder.subset, official=folder.official, found=int(here.sum()))
+        row |= dict(held_out=int((here & held).sum()), images=len(images))
+        row |= dict(shared_images=int((sides[images] > 1).sum()))
+        row |= dict(visible_percent=100 * seen.mean(), all_visible=int(seen.all(axis=1).sum()))
+        rows.append(row | dict(data=profile.aflw.label))
+    return pd.DataFrame(rows, columns=columns)
 
 
 def videos(profile, crops, held, apart):

@@ -33,15 +33,20 @@ class Faces:
 
     Attributes:
         pictures: (B, 3, S, S) uint8, may be memory-mapped.
-        points: (B, N, 2) float64, px of the cached picture.
+        points: (B, N, 2) float64, px of the cached picture; NaN where a landmark is hidden.
         share: of the cached side that a crop covers.
         order: the scheme's mirror order.
+        sizes: (B,) float64, what errors are divided by, px of the cached picture; None where that
+            is the distance of the outer eye corners.
+        hides: whether landmarks may be hidden. Where they may not, NaN stops the training.
     """
 
     pictures: torch.Tensor
     points: torch.Tensor
     share: float
     order: tuple
+    sizes: torch.Tensor | None = None
+    hides: bool = False
 
     def __len__(self):
         return len(self.points)
@@ -136,14 +141,32 @@ def make_optimizer(model, config):
     return torch.optim.Adam(trained, lr=config.rate, fused=True)
 
 
-def train_step(model, optimizer, images, points, config, device):
-    """One step of Adam on a batch; returns the loss, a tensor that has not been waited for."""
+def train_step(model, optimizer, images, points, config, device, hides=False):
+    """One step of Adam on a batch; returns the loss, a tensor that has not been waited for.
+
+    Args:
+        hides: whether points may be NaN, of landmarks that are hidden. These are in no loss.
+    """
     images = device.move(images).contiguous(memory_format=torch.channels_last)
     wanted = targets(device.move(points), config)
     with device.autocast():
         output = as_tuple(model(images))
+    if hides:
+        hidden = device.move(points.isnan().any(dim=-1))  # (B, N)
+        output, wanted = without(output, hidden), without(wanted, hidden)
     loss = OBJECTIVES[config.model].losses[config.loss]
     return descend(loss(output, wanted), optimizer)
+
+
+def without(parts, hidden):
+    """A tuple of tensors (B, N, ...) with zeros in the places of hidden landmarks, (B, N) bool.
+
+    A zero beside a zero adds nothing to any loss, and pulls at no weight.
+    """
+    return tuple(
+        part.masked_fill(hidden.reshape(*hidden.shape, *[1] * (part.dim() - 2)), 0)
+        for part in parts
+    )
 
 
 def descend(loss, optimizer):
@@ -204,7 +227,7 @@ def predict(model, faces, config, device, decoders=None, batch=64):
 def validate(model, faces, config, device, decoders=None):
     """Mean NRMSE on held-out training faces, by decoder; a face's scale cancels."""
     predicted, truth = predict(model, faces, config, device, decoders)
-    normalizer = metrics.interocular(truth)
+    normalizer = metrics.interocular(truth) if faces.sizes is None else faces.sizes
     return {
         name: metrics.nrmse(points, truth, normalizer).mean().item()
         for name, points in predicted.items()
@@ -288,7 +311,8 @@ class FaceTask:
 
     def step(self, model, optimizer, batch, device):
         """One step of Adam; returns the loss."""
-        return train_step(model, optimizer, *batch, self.config, device)
+        hides = self.training is not None and self.training.hides
+        return train_step(model, optimizer, *batch, self.config, device, hides)
 
     def validate(self, model, device, decoders=None):
         """Mean NRMSE on what is held out, by decoder."""

@@ -37,7 +37,7 @@ def face_task(config):
 
 
 class Detector:
-    """A detector, trained and measured on stills.
+    """A detector, trained and measured on stills, or on AFLW.
 
     Attributes:
         task: a `training.FaceTask`.
@@ -47,40 +47,61 @@ class Detector:
 
     def __init__(self, profile, run):
         self.profile, self.run = profile, run
-        self.crops = material.require_crops(profile)
+        self.source = profile.data_of(run)
+        self.crops = material.require_crops(profile, self.source.name)
         train, held, self._test = material.split(profile, self.crops)
         if run.folds:
             train, held = material.in_folds(profile, self.crops.table, train | held, run)
         self.train, self.held = int(train.sum()), int(held.sum())
         self.data = material.fingerprint(profile, self.crops)
-        faces = (material.faces_of(profile, self.crops, rows) for rows in (train, held))
+        faces = (self._faces(rows) for rows in (train, held))
         self.task = face_task(run.config)(run.config, *faces, self.crops.points.shape[1])
+
+    def _faces(self, rows):
+        return material.faces_of(self.profile, self.crops, rows, self.source)
 
     def clean(self):
         """Removes what only the training needed."""
 
     def describe(self):
         """What the run was trained and measured on, for its record."""
-        return material.describe_data(self.profile, self.crops, self.train, self.held)
+        counts = self.train, self.held
+        return material.describe_data(self.profile, self.crops, *counts, self.source)
 
     def arrays(self, model, device):
         """Arrays of predictions.npz for all test faces, by decoder."""
         rows = np.flatnonzero(self._test)
-        faces = material.faces_of(self.profile, self.crops, rows)
+        faces = self._faces(rows)
         decoders = training.decoders_of(self.run.config)
         predicted, truth = training.predict(model, faces, self.run.config, device, decoders)
         truth = torch.from_numpy(self.crops.to_image(truth.numpy(), rows))
         found = {
             "id": self.crops.table["id"].to_numpy(dtype=str)[rows],
             "subset": self.crops.table["subset"].to_numpy(dtype=str)[rows],
-            "normalizer": metrics.interocular(truth).numpy(),
-            "interpupil": metrics.interpupil(truth).numpy(),
+            **self._normalizers(truth, rows),
         }
         for name, points in predicted.items():
             key = "residual" if name == self.run.config.decoder else f"residual_{name}"
             residual = self.crops.to_image(points.numpy(), rows) - truth.numpy()
             found[key] = residual.astype(np.float16)  # px; 0.004 px at 4 px
         return found
+
+    def _normalizers(self, truth, rows):
+        """What the errors of some faces are divided by, px of the image, as numpy arrays.
+
+        A scheme without eye corners has the faces' annotated size, and hidden landmarks.
+        """
+        if faces_have_eyes(self.source):
+            pupils = metrics.interpupil(truth).numpy()
+            return {"normalizer": metrics.interocular(truth).numpy(), "interpupil": pupils}
+        size = self.crops.table["face_size"].to_numpy()[rows]
+        visible = np.stack(self.crops.table["visible"].to_numpy()[rows])
+        return {"normalizer": size, "interpupil": np.full(len(rows), np.nan), "visible": visible}
+
+
+def faces_have_eyes(data):
+    """Whether errors on a data set are divided by the distance of outer eye corners."""
+    return datasets.reader(data.name).SCHEME.eye_corners is not None
 
 
 class _OnVideo:
@@ -201,7 +222,7 @@ class Tracker(_OnVideo):
 
 def build(profile, run):
     """The untrained model of a run."""
-    return build_model(run.config, datasets.reader(profile.data.name).SCHEME.count)
+    return build_model(run.config, datasets.reader(profile.data_of(run).name).SCHEME.count)
 
 
 def build_model(config, landmarks):

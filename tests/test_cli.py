@@ -77,7 +77,8 @@ def test_an_unknown_run_is_one_line(root, capsys):
 
 def test_an_unknown_group_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "tiny", "--group", "final")
-    known = "resolution, coattention, ablation, rival, tracker, search, video, folds, tracker_folds"
+    known = "resolution, coattention, ablation, rival, aflw, tracker, search, video, folds, "
+    known += "tracker_folds"
     assert line == f"error: no group 'final'; there are {known}"
 
 
@@ -111,7 +112,7 @@ def test_a_truncated_image_stops_before_training_with_its_name(root, capsys):
 
 def test_an_unknown_data_set_is_one_line(root, capsys):
     (line,) = failure(capsys, "check-data", "301W", str(root))
-    assert line == "error: no data set '301W'; there is: 300W, 300VW, TF"
+    assert line == "error: no data set '301W'; there is: 300W, AFLW, 300VW, TF"
 
 
 def test_checking_data_prints_counts_and_fails_where_files_are_broken(root, capsys):

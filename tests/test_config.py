@@ -417,7 +417,7 @@ def test_a_wrong_type_fails_with_its_place_and_value(path, value, where):
         ("training.columns", 3, "cannot halve 8 positions to 3 columns"),
         ("validation.share", 1.0, "validation: share is 1.0"),
         ("crops.context", 1.0, "crops: all must be positive, and context at least scale"),
-        ("data.name", "AFLW", "data: name 'AFLW': there are 300W"),
+        ("data.name", "WFLW", "data: name 'WFLW': there are 300W"),
         ("flagship", "three", "flagship 'three' is no detector1d with seed 0"),
         ("runs.a/b", {"model": "detector1d", "length": 32}, "runs.a/b: a run's name is"),
     ],
