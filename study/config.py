@@ -34,6 +34,7 @@ POSITIVE = (
 # Detectors that are no row of the paper's Table 1.
 RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks", "sdm")
 WITHOUT_BINS = ("coordinates", "sdm")
+FITTED = ("sdm", "sdm_tracker", "sta")  # by other means than gradients: no step, so no ledger
 # Detectors that can be trained on AFLW: LAB's boundaries are curves through 68 points.
 ON_AFLW = ("detector1d", "detector2d", "simcc", "coordinates", "integral")
 # The detector that each tracker holds.

@@ -36,7 +36,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from study import paper, tracking, training, work
+from study import adversarial, paper, tracking, training, work
 from study.config import TrackerConfig
 from study.device import Device
 from study.models.fan import FAN, STEMS
@@ -265,12 +265,17 @@ def inputs(config, landmarks=LANDMARKS):
     points = torch.zeros(*clips, landmarks, 2)
     if config.model == "tracker2d":
         return torch.zeros(*clips, 3, size, size), points
+    if config.model == "gan":
+        features = config.detector.hidden * config.detector.columns**2
+        return torch.zeros(*clips, features, dtype=torch.float16), points, points.clone()
     maps = (torch.zeros(*clips, landmarks, config.length, dtype=torch.float16) for _ in "xy")
     return *maps, points
 
 
 def task_of(config, landmarks=LANDMARKS):
     """The task whose `step` trains a configuration; it has no data."""
+    if config.model == "gan":
+        return adversarial.SequenceTask(config, None, None, None, None)
     if isinstance(config, TrackerConfig):
         return tracking.ClipTask(config, None, None, None)
     return training.FaceTask(config, None, None, landmarks)

@@ -183,6 +183,7 @@ class Plan:
     Attributes:
         stills, aflw: `Faces`, of AFLW None where the profile has none. videos: `Faces` of each
             video data set, the one to train on first.
+        uncounted: runs that take no training steps, which the table leaves out.
         table: pandas.DataFrame, one row a name of runs: name, model, length (L), seeds (how
             many), parameters, batch (faces, or clips), peak_gib (of a training step), samples
             (faces or frames of an epoch), epochs, hours (GPU-hours of all seeds), weights_gb and
@@ -196,8 +197,10 @@ class Plan:
         self.aflw = of_stills(profile, profile.aflw) if profile.aflw else None
         self.videos = [of_videos(profile, data) for data in profile.videos]
         by_name = {}
+        self.uncounted = tuple(run for run in profile.runs if run.config.model in configs.FITTED)
         for run in profile.runs:
-            by_name.setdefault(run.name, []).append(run)
+            if run not in self.uncounted:
+                by_name.setdefault(run.name, []).append(run)
         self.table = pd.DataFrame([self._row(runs[0], len(runs)) for runs in by_name.values()])
 
     @property
@@ -321,6 +324,7 @@ class Plan:
             "peak of a training step, without the context and the workspaces of a GPU",
             f"faces          {'; '.join(faces)}",
             f"trainings      {found['trainings']}",
+            *self._uncounted(),
             f"memory         {found['peak_gib']:.2f} GiB at most, of {found['name']}",
             f"disk, kept     {kept:.1f} GB: weights {found['weights_gb']:.1f}, predictions before "
             f"compression {found['predictions_gb']:.1f}, crops {found['crops_gb']:.1f}",
@@ -330,6 +334,12 @@ class Plan:
             "assumed (--tflops)",
         ]
         return "\n".join(lines)
+
+
+    def _uncounted(self):
+        """The line that names runs which take no steps; none without such runs."""
+        names = ", ".join(dict.fromkeys(run.name for run in self.uncounted))
+        return [f"not counted    {names}: fitted in minutes, without gradients"] if names else []
 
 
 def _residuals(config):

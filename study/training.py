@@ -67,11 +67,12 @@ class State:
 def build_model(config, landmarks):
     """The model of a configuration, its weights drawn from torch's global generator.
 
-    It is given those values of the configuration that its constructor asks for by name.
+    It is given those values of the configuration that its constructor asks for by name; what a
+    configuration does not have keeps the constructor's default.
     """
     model = MODELS[config.model]
     asked = inspect.signature(model).parameters.keys() - {"landmarks"}
-    return model(landmarks=landmarks, **{key: getattr(config, key) for key in asked})
+    return model(landmarks=landmarks, **{key: getattr(config, key) for key in asked if hasattr(config, key)})
 
 
 def targets(points, config):

@@ -16,10 +16,11 @@ STUDY = ROOT / "study"
 
 # Lower never imports upper; modules of one layer may import each other.
 LAYERS = (
-    {"landmarks", "heatmaps", "metrics", "models"},  # pure: no file, no clock, no global state
+    # pure: no file, no clock, no global state
+    {"landmarks", "heatmaps", "boundaries", "metrics", "models"},
     {"paths", "device", "paper"},
     {"datasets", "standin", "faces"},
-    {"config", "training", "tracking", "weights", "follower"},
+    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower"},
     {"material"},
     {"work"},
     {"runs"},
