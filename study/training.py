@@ -72,7 +72,8 @@ def build_model(config, landmarks):
     """
     model = MODELS[config.model]
     asked = inspect.signature(model).parameters.keys() - {"landmarks"}
-    return model(landmarks=landmarks, **{key: getattr(config, key) for key in asked if hasattr(config, key)})
+    known = {key: getattr(config, key) for key in asked if hasattr(config, key)}
+    return model(landmarks=landmarks, **known)
 
 
 def targets(points, config):
