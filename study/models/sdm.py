@@ -42,11 +42,11 @@ def orientations(gray):
     padded = functional.pad(gray[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
     across = (padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]) / 2
     down = (padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]) / 2
-    turn = torch.atan2(down, across)[:, None] * (ORIENTATIONS / math.tau)  # in bins
+    turn = torch.atan2(down, across)[:, None] * (ORIENTATIONS / math.tau) % ORIENTATIONS  # bins
     bins = torch.arange(ORIENTATIONS, device=gray.device)[:, None, None]
-    half = ORIENTATIONS / 2
-    apart = ((turn - bins + half) % ORIENTATIONS - half).abs()  # (B, 8, F, F), round the circle
-    return torch.hypot(across, down)[:, None] * (1 - apart).clamp(min=0)
+    shares = (1 - (turn - bins).abs()).clamp(min=0)  # (B, 8, F, F)
+    shares[:, :1] += (turn - (ORIENTATIONS - 1)).clamp(min=0)  # the circle closes
+    return shares * torch.hypot(across, down)[:, None]
 
 
 def spread(size, cell):
