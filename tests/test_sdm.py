@@ -366,7 +366,7 @@ def test_a_saved_cascade_answers_the_same(model, tmp_path):
 
 def test_starts_are_the_mean_shape_or_the_truth_where_nothing_varies():
     _, points = world(200)
-    still = dict(shift=0.0, scale=0.0, turn=0.0)
+    still = dict(shift=0.0, scale=0.0, turn=0.0, deform=0.0)
     from_mean = draw_starts(SHAPE, points, Starts(**still), generator())
     torch.testing.assert_close(from_mean, SHAPE.expand_as(points))
     from_truth = draw_starts(SHAPE, points, Starts(near=1.0, **still), generator())
@@ -385,10 +385,20 @@ def test_starts_vary_as_the_settings_say():
     zoom = edge.norm(dim=-1) / (SHAPE[1] - SHAPE[0]).norm()
     assert zoom.log().std().item() == pytest.approx(0.05, rel=0.05)
     assert torch.atan2(edge[:, 1], edge[:, 0]).std() < 1e-5  # none starts from the truth
-    near = draw_starts(SHAPE, points, Starts(near=1.0, turn=3.0), generator())
+    near = draw_starts(SHAPE, points, Starts(near=1.0, turn=3.0, deform=0.0), generator())
     edge = near[:, 1] - near[:, 0]
     turned = torch.atan2(edge[:, 1], edge[:, 0]).std()
     assert torch.rad2deg(turned).item() == pytest.approx(3.0, rel=0.05)
+
+
+def test_starts_near_the_truth_are_deformed_by_other_views():
+    _, points = world(50)
+    settings = Starts(shift=0.0, scale=0.0, turn=0.0, near=1.0, deform=0.5)
+    found = draw_starts(SHAPE, points, settings, generator())
+    added = 2 * (found - points)  # (50, N, 2), each the difference of one view
+    apart = (added[:, None] - (points - SHAPE)).abs().amax(dim=(2, 3))  # (50, 50)
+    assert (apart.amin(dim=1) < 1e-4).all()
+    assert sorted(apart.argmin(dim=1).tolist()) == list(range(50))
 
 
 def test_the_error_falls_with_every_step_on_views_that_were_not_fitted():

@@ -235,14 +235,18 @@ class Starts:
         shift: along each axis, of the longer side of the mean shape's box.
         scale: of the logarithm of the shape's size.
         near: share of the views that start not from the mean shape but from the truth, varied in
-            the same way and turned: what a face that is followed starts from.
+            the same way, turned and deformed: what a face that is followed starts from.
         turn: degrees, of those alone.
+        deform: of those alone; how much of another view's difference from the mean shape is
+            added. Without, the cascade would learn that the shape it starts from is right, and a
+            tracker would keep its own errors.
     """
 
     shift: float = 0.04
     scale: float = 0.04
     near: float = 0.0
     turn: float = 3.0
+    deform: float = 0.2
 
 
 def draw_starts(mean, points, settings, generator):
@@ -257,7 +261,8 @@ def draw_starts(mean, points, settings, generator):
     count = len(points)
     draw = torch.randn(count, 4, generator=generator).to(points)
     near = torch.rand(count, generator=generator).to(points.device) < settings.near
-    shapes = torch.where(near[:, None, None], points, mean)
+    others = points[torch.randperm(count, generator=generator).to(points.device)] - mean
+    shapes = torch.where(near[:, None, None], points + settings.deform * others, mean)
     middle = shapes.mean(dim=1, keepdim=True)
     angle = torch.deg2rad(settings.turn * draw[:, 0]) * near
     zoom = torch.exp(settings.scale * draw[:, 1])
