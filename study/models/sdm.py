@@ -373,9 +373,11 @@ def _distance(found, true):
 class SDMTracker(nn.Module):
     """A cascade that starts from the mean shape laid over the face of the frame before.
 
-    Only where the face was, how large and how turned is handed on, as Huber's rcr-track hands on
-    the box. A cascade that starts from its last answer itself keeps that answer's errors and adds
-    to them in every frame, even if it was fitted on views that start near the truth.
+    Only where the face was, how large and how turned is handed on. A cascade that starts from its
+    last answer itself adds to that answer's errors in every frame, even one that was fitted on
+    views that start near the truth: those tell it to stay where it is.
+
+    Differs from the original, which starts from the last frame's points.
 
     Args:
         sdm: a fitted `SDM`.
