@@ -377,7 +377,7 @@ class SDMTracker(nn.Module):
     last answer itself adds to that answer's errors in every frame, even one that was fitted on
     views that start near the truth: those tell it to stay where it is.
 
-    Differs from the original, which starts from the last frame's points.
+    Differs from the usual: to start from the points of the last frame.
 
     Args:
         sdm: a fitted `SDM`.
