@@ -224,7 +224,27 @@ class SDM(nn.Module):
         return to_sides(self.forward_all(images, start)[-1], self.size)
 
 
-# --- fitting ----------------------------------------------------------------------------------
+# --- starts -----------------------------------------------------------------------------------
+
+
+def lay_over(shape, points):
+    """A shape moved, turned and scaled to where it is nearest to points in least squares.
+
+    Args:
+        shape: (N, 2), not all of it in one place.
+        points: (B, N, 2), of any px.
+
+    Returns:
+        (B, N, 2), in the px of the points.
+    """
+    middle = points.mean(dim=1, keepdim=True)
+    flat, there = shape - shape.mean(dim=0), points - middle
+    turned = torch.stack([-flat[:, 1], flat[:, 0]], dim=-1)  # by a right angle, +x to +y
+    along, across = ((there * part).sum(dim=(1, 2)) for part in (flat, turned))  # (B,)
+    moved = along[:, None, None] * flat + across[:, None, None] * turned
+    return middle + moved / flat.square().sum()
+
+
 
 
 @dataclass(frozen=True)
@@ -234,19 +254,15 @@ class Starts:
     Attributes:
         shift: along each axis, of the longer side of the mean shape's box.
         scale: of the logarithm of the shape's size.
-        near: share of the views that start not from the mean shape but from the truth, varied in
-            the same way, turned and deformed: what a face that is followed starts from.
+        near: share of the views where the mean shape first is laid over the truth, and then
+            varied in the same way and turned: what a face that is followed starts from.
         turn: degrees, of those alone.
-        deform: of those alone; how much of another view's difference from the mean shape is
-            added. Without, the cascade would learn that the shape it starts from is right, and a
-            tracker would keep its own errors.
     """
 
     shift: float = 0.04
     scale: float = 0.04
     near: float = 0.0
     turn: float = 3.0
-    deform: float = 0.2
 
 
 def draw_starts(mean, points, settings, generator):
@@ -261,8 +277,7 @@ def draw_starts(mean, points, settings, generator):
     count = len(points)
     draw = torch.randn(count, 4, generator=generator).to(points)
     near = torch.rand(count, generator=generator).to(points.device) < settings.near
-    others = points[torch.randperm(count, generator=generator).to(points.device)] - mean
-    shapes = torch.where(near[:, None, None], points + settings.deform * others, mean)
+    shapes = torch.where(near[:, None, None], lay_over(mean, points), mean)
     middle = shapes.mean(dim=1, keepdim=True)
     angle = torch.deg2rad(settings.turn * draw[:, 0]) * near
     zoom = torch.exp(settings.scale * draw[:, 1])
@@ -271,6 +286,9 @@ def draw_starts(mean, points, settings, generator):
     box = (mean.amax(dim=0) - mean.amin(dim=0)).max()
     shift = settings.shift * box * draw[:, None, 2:]
     return middle + (shapes - middle) @ turn.transpose(-1, -2) + shift
+
+
+# --- fitting ----------------------------------------------------------------------------------
 
 
 def _hold(model, views):
@@ -353,14 +371,20 @@ def _distance(found, true):
 
 
 class SDMTracker(nn.Module):
-    """A cascade that starts where the face was in the frame before.
+    """A cascade that starts from the mean shape laid over the face of the frame before.
+
+    Only where the face was, how large and how turned is handed on. A cascade that starts from its
+    last answer itself adds to that answer's errors in every frame, even one that was fitted on
+    views that start near the truth: those tell it to stay where it is.
+
+    Differs from the usual: to start from the points of the last frame.
 
     Args:
         sdm: a fitted `SDM`.
 
     State: a tuple of the points (B, N, 2), px of the crop; NaN is a face without past, which
-    starts from the mean shape, and so does None. `moves` says that it is points: who crops the
-    next frame elsewhere must carry them there.
+    starts from the mean shape as it is, and so does None. `moves` says that it is points: who
+    crops the next frame elsewhere must carry them there.
     """
 
     moves = True
@@ -393,7 +417,7 @@ class SDMTracker(nn.Module):
         if past.shape != (faces, *mean.shape):
             raise ValueError(f"the state is {tuple(past.shape)}, not {(faces, *mean.shape)}")
         known = past.isfinite().all(dim=-1).all(dim=-1)  # (B,)
-        return torch.where(known[:, None, None], past.to(mean), mean)
+        return torch.where(known[:, None, None], lay_over(mean, past.to(mean)), mean)
 
     def reset(self, state, lost):
         """The state without the past of the faces where `lost` (B,) is true; None for None."""
