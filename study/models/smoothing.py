@@ -316,35 +316,26 @@ def error(smoother, held, normalizer=metrics.interocular):
 
 
 def choose(model, paths, held, *, weights=WEIGHTS, shares=SHARES, **settings):
-    """Fits an `sta.STA` with several weights and shares; keeps what errs least on videos held out.
+    """Fits an `sta.STA` with each weight and share, and keeps what errs least on videos held out.
 
-    Neither measure of the objective says what a delay or a bend is worth, but the error does. The
-    shares are tried with the weight in the middle, then the other weights with the best of them.
+    Neither measure of the objective says what a delay or a bend is worth, but the error does.
 
     Args:
         model: its buffers are set.
         paths: `Paths` to fit to. held: `Paths` of other training videos, for `error`.
-        weights, shares: the values of mu, and of R in Q_k.
+        weights, shares: of mu, and of R in Q_k; all pairs are tried.
         settings: evaluations, as in `fitted`; normalizer, as in `error`.
 
     Returns:
         dict of the chosen weight and share, and `errors`, a list of (weight, share, error).
     """
     normalizer = settings.pop("normalizer", metrics.interocular)
-    middle = weights[len(weights) // 2]
     found = []
-
-    def attempt(weight, share):
-        law = fitted(paths, model.steps, weight=weight, share=share, **settings)
-        smoother = partial(steady, law=sta.law_of(**law), steps=model.steps)
-        found.append((error(smoother, held, normalizer), weight, share, law))
-
-    for share in shares:
-        attempt(middle, share)
-    share = _least(found)[2]
     for weight in weights:
-        if weight != middle:
-            attempt(weight, share)
+        for share in shares:
+            law = fitted(paths, model.steps, weight=weight, share=share, **settings)
+            smoother = partial(steady, law=sta.law_of(**law), steps=model.steps)
+            found.append((error(smoother, held, normalizer), weight, share, law))
     _, weight, share, law = _least(found)
     model.adopt(law)
     return {"weight": weight, "share": share, "errors": [(w, s, e) for e, w, s, _ in found]}
