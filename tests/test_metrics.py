@@ -147,6 +147,145 @@ def test_metrics_do_not_write_into_their_arguments():
     assert all(torch.equal(a, b) for a, b in zip(now, kept, strict=True))
 
 
+# --- stability --------------------------------------------------------------------------------
+
+BOX = [[0.0, 0.0], [200.0, 0.0], [0.0, 100.0]]  # a face whose w is 2 px
+
+
+def path(places):
+    """(T, 3, 2) px of the box, moved as a whole to places (T, 2)."""
+    return torch.tensor(BOX).double() + torch.tensor(places).double()[:, None]
+
+
+def shaken(frames=9, seed=0, landmarks=5):
+    """Output and truth of a face that moves anyhow, (T, N, 2) px."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = torch.randn(2, frames, landmarks, 2, generator=generator, dtype=torch.float64)
+    place = 50 * torch.rand(landmarks, 2, generator=generator, dtype=torch.float64)
+    truth = place + steps[0].cumsum(dim=0)
+    return truth + steps[1], truth
+
+
+def test_w_is_a_hundredth_of_the_longer_side():
+    truth = torch.tensor([BOX, [[0, 0], [10, 0], [3, 40]]])
+    assert metrics.hundredth(truth).tolist() == pytest.approx([2, 0.4])
+
+
+def test_the_truth_has_no_delay_and_the_frame_before_has_one():
+    _, truth = shaken()
+    assert metrics.lag(truth, truth)[1:].abs().max() == 0
+    late = torch.cat([truth[:1], truth[:-1]])
+    torch.testing.assert_close(metrics.lag(late, truth)[1:], torch.ones(8).double())
+    early = 2 * truth - late
+    torch.testing.assert_close(metrics.lag(early, truth)[1:], -torch.ones(8).double())
+
+
+def test_a_delay_by_hand():
+    truth = path([[0.0, 0], [4, 0], [4, 2], [4, 2]])
+    output = path([[9.0, 9], [3, 7], [4, 1.5], [0, 0]])
+    found = metrics.lag(output, truth)
+    # <(-1, 7), (-4, 0)> / 16 and <(0, -1/2), (0, -2)> / 4; the last frame is still.
+    assert found[1:3].tolist() == pytest.approx([0.25, 0.25])
+    assert found[[0, 3]].isnan().all()
+    assert metrics.stability(output, truth)["E1"] == pytest.approx(0.25)
+
+
+def test_a_delay_is_of_motion_and_not_of_rounding():
+    output, truth = path([[5.0, 0]] * 3), path([[0.0, 0], [1e-9, 0], [1e-2, 0]])
+    found = metrics.lag(output, truth)  # 5 px ahead of a step of 1e-2 px
+    assert found[1].isnan() and found[2].item() == pytest.approx(-499, rel=1e-6)
+
+
+def test_a_delay_is_the_ratio_of_what_delay_terms_sum():
+    output, truth = shaken()
+    along, way = metrics.delay_terms(output, truth, torch.ones(9).double())
+    torch.testing.assert_close(metrics.lag(output, truth)[1:], (along / way)[1:])
+
+
+def test_an_error_in_percent_of_the_face_by_hand():
+    output, truth = path([[0.0, 0], [0, 0]]), path([[0.0, 0], [0, 0]])
+    output[1, 0] += torch.tensor([3.0, 4.0])
+    assert metrics.extent_error(output, truth).tolist() == pytest.approx([0, (25 / 3) ** 0.5 / 2])
+
+
+def test_a_straight_way_at_a_constant_speed_is_even():
+    output = path([[3.0 * t, -1.5 * t] for t in range(5)])
+    for measure in (metrics.unevenness, metrics.crookedness):
+        assert measure(output, output)[1:-1].abs().max() < 1e-12
+
+
+def test_a_straight_way_at_an_uneven_speed_is_uneven_but_not_crooked():
+    truth = path([[0.0, 0]] * 4)
+    output = path([[0.0, 0], [1, 2], [5, 10], [6, 12]])
+    assert metrics.crookedness(output, truth)[1:-1].abs().max() < 1e-12
+    # (1, 2) - (5, 10) / 2 and (5, 10) - (7, 14) / 2, each (1.5, 3) long, over 2 px.
+    expected = [math.hypot(1.5, 3) / 2] * 2
+    assert metrics.unevenness(output, truth)[1:-1].tolist() == pytest.approx(expected)
+
+
+def test_a_way_that_turns_back_is_crooked_by_what_it_turns_back():
+    truth = path([[0.0, 0]] * 4)
+    output = path([[0.0, 0], [6, 0], [4, 0], [4, 0]])  # q is clipped to 1: 2 px from (4, 0)
+    assert metrics.crookedness(output, truth)[1:-1].tolist() == pytest.approx([1, 0])
+    back = path([[0.0, 0], [3, 4], [0, 0]])  # both neighbours are one
+    assert metrics.crookedness(back, truth[:3])[1].item() == pytest.approx(2.5)
+
+
+def test_a_crooked_way_by_hand():
+    output, truth = path([[0.0, 0], [1, 3], [4, 0]]), path([[0.0, 0]] * 3)  # q = 1/4
+    assert metrics.crookedness(output, truth)[1].item() == pytest.approx(1.5)
+    assert metrics.unevenness(output, truth)[1].item() == pytest.approx(math.hypot(1, 3) / 2)
+
+
+def test_one_q_is_for_all_landmarks():
+    truth = torch.zeros(3, 2, 2) + torch.tensor([[0.0, 0], [100, 0]])
+    output = truth.clone()
+    output[1, 0, 0], output[2, 0, 0] = 1, 1  # one landmark takes its way at once,
+    output[2, 1, 0] += 1  # the other later; each way is straight, that of both is not
+    expected = (0.25 + 0.25) ** 0.5 / 2**0.5
+    assert metrics.crookedness(output, truth)[1].item() == pytest.approx(expected)
+
+
+def test_what_is_crooked_is_never_more_than_what_is_uneven():
+    for seed in range(20):
+        output, truth = shaken(seed=seed)
+        even, crooked = (m(output, truth) for m in (metrics.unevenness, metrics.crookedness))
+        assert (crooked[1:-1] <= even[1:-1] + 1e-12).all()
+
+
+def test_stability_does_not_depend_on_scale_or_place():
+    output, truth = shaken()
+    expected = metrics.stability(output, truth)
+    moved = [3.5 * part + torch.tensor([10.0, -4.0]) for part in (output, truth)]
+    assert metrics.stability(*moved) == pytest.approx(expected)
+
+
+def test_each_frame_is_divided_by_its_own_w():
+    output, truth = shaken()
+    truth[4] *= 10
+    wide = torch.cat([truth[:4], 2 * truth[4:5], truth[5:]])
+    for measure in (metrics.unevenness, metrics.crookedness):
+        ratio = measure(output, wide) / measure(output, truth)
+        assert ratio[1:-1].tolist() == pytest.approx([1, 1, 1, 0.5, 1, 1, 1])
+
+
+def test_videos_side_by_side_are_measured_as_one_by_one():
+    videos = [shaken(seed=seed) for seed in range(3)]
+    output, truth = (torch.stack(part, dim=1) for part in zip(*videos, strict=True))
+    for name, term in metrics.STABILITY.items():
+        alone = torch.stack([term(*video) for video in videos], dim=1)
+        torch.testing.assert_close(term(output, truth), alone, equal_nan=True)
+        means = [metrics.stability(*video)[name] for video in videos]
+        assert means == pytest.approx(alone.nanmean(dim=0).tolist())
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_short_video_has_no_smoothness(frames):
+    found = metrics.stability(*(part[:frames] for part in shaken()))
+    assert math.isnan(found["E3"]) and math.isnan(found["E4"]) and found["E2"] > 0
+    assert math.isnan(found["E1"]) == (frames == 1)
+
+
 # --- intervals --------------------------------------------------------------------------------
 
 

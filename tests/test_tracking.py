@@ -1,4 +1,5 @@
 import dataclasses
+import types
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from study import config, heatmaps, tracking, training
 from study import device as devices
 from study.datasets import crops as crop_cache
 from study.landmarks import IBUG68
+from study.models import STA, smoothing
 
 SIZE, SIDE, SHARE = 16, 40, 0.625  # F, S px; the crop covers 25 of the 40 cached px
 LANDMARKS = 68
@@ -221,6 +223,41 @@ def test_the_first_frame_is_cut_by_its_true_box_and_the_next_by_the_landmarks():
         part.expand(2, *part.shape[1:]) for part in (matrix, shift)), SIZE)
     assert torch.equal(cuts[0], plain[:1])
     assert not torch.allclose(cuts[1], plain[1:], atol=1e-2)
+
+
+class Noisy(torch.nn.Module):
+    """A 2D detector of the interface that a stabiliser asks for; its maps follow the noise seen."""
+
+    landmarks, size = LANDMARKS, SIZE
+
+    def forward(self, images):
+        spread = images.flatten(1)[:, : 2 * LANDMARKS].unflatten(1, (LANDMARKS, 2))
+        points = (SIZE - 1) / 2 + 8 * (spread - 0.5)
+        return heatmaps.joint_targets(points, SIZE, SIZE, 1.5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.7])
+def test_a_state_of_points_goes_on_in_the_image_whatever_the_crops_do(scale):
+    """Frame by frame in px of crops that move and grow, as in one go in px of the image."""
+    made = videos_of()
+    affine = made.crops.affine.copy()
+    affine[:, 0] = scale ** (made.crops.table["frame"].to_numpy() % 2)
+    videos = dataclasses.replace(made, crops=dataclasses.replace(made.crops, affine=affine))
+    model = STA(Noisy(), sigma=1.5)
+    law = {"r": torch.full((2 * LANDMARKS,), 1e-4), "q1": torch.full((2 * LANDMARKS,), 1e-4)}
+    model.adopt(law | {"q2": 2 * law["q1"], "beta": torch.tensor(0.7)})
+    settings = types.SimpleNamespace(
+        size=SIZE, length=SIZE, model="sta", decoder="direct", rule="centre", target_sigma=1.5
+    )
+
+    def in_image(tracker):
+        points = tracking.follow(tracker, videos, settings, DEVICE)["direct"]
+        return torch.from_numpy(videos.crops.to_image(points.numpy(), videos.all_rows))
+
+    seen, followed = in_image(tracking.Stateless(model.observe)), in_image(model)
+    steady = smoothing.smoothed(smoothing.smoother_of(model), seen, LENGTHS)
+    assert (steady - seen).abs().max() > 1
+    torch.testing.assert_close(followed, steady, rtol=0, atol=1e-3)
 
 
 def test_an_unknown_rule_is_named():

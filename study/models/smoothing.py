@@ -315,7 +315,7 @@ def error(smoother, held, normalizer=metrics.interocular):
     return metrics.nrmse(points, held.truth, normalizer(held.truth)).mean().item()
 
 
-def choose(model, paths, held, weights=WEIGHTS, shares=SHARES, normalizer=metrics.interocular):
+def choose(model, paths, held, *, weights=WEIGHTS, shares=SHARES, **settings):
     """Fits an `sta.STA` with each weight and share, and keeps what errs least on videos held out.
 
     Neither measure of the objective says what a delay or a bend is worth, but the error does.
@@ -323,25 +323,31 @@ def choose(model, paths, held, weights=WEIGHTS, shares=SHARES, normalizer=metric
     Args:
         model: its buffers are set.
         paths: `Paths` to fit to. held: `Paths` of other training videos, for `error`.
-        weights, shares: all pairs are tried.
+        weights, shares: of mu, and of R in Q_k; all pairs are tried.
+        settings: evaluations, as in `fitted`; normalizer, as in `error`.
 
     Returns:
         dict of the chosen weight and share, and `errors`, a list of (weight, share, error).
     """
+    normalizer = settings.pop("normalizer", metrics.interocular)
     found = []
     for weight in weights:
         for share in shares:
-            law = fitted(paths, model.steps, weight=weight, share=share)
+            law = fitted(paths, model.steps, weight=weight, share=share, **settings)
             smoother = partial(steady, law=sta.law_of(**law), steps=model.steps)
             found.append((error(smoother, held, normalizer), weight, share, law))
-    _, weight, share, law = min(found, key=lambda one: one[0])
+    _, weight, share, law = _least(found)
     model.adopt(law)
     return {"weight": weight, "share": share, "errors": [(w, s, e) for e, w, s, _ in found]}
+
+
+def _least(found):
+    return min(found, key=lambda one: one[0])
 
 
 def choose_control(name, paths, held, weights=WEIGHTS, normalizer=metrics.interocular):
     """`choose` of a control: the smoother, and a dict of weight and `errors`, (weight, error)."""
     found = [(weight, fit_control(name, paths, weight=weight)) for weight in weights]
-    errors = [(weight, error(smoother, held, normalizer)) for weight, smoother in found]
-    best = min(range(len(errors)), key=lambda place: errors[place][1])
-    return found[best][1], {"weight": found[best][0], "errors": errors}
+    found = [(error(smoother, held, normalizer), weight, smoother) for weight, smoother in found]
+    _, weight, smoother = _least(found)
+    return smoother, {"weight": weight, "errors": [(w, e) for e, w, _ in found]}
