@@ -78,8 +78,7 @@ def systems(found):
 def note(run, reading):
     """What a number of ours is of, in few words, such as "1D, L/F=3, argmax, refined, λ=0.3"."""
     settings = run.config
-    inside = settings.detector
-    words = [_inside(inside), settings.decoder]
+    words = [_inside(getattr(settings, "detector", None)), settings.decoder]
     if reading == "detector":
         words.append("frame by frame")
     elif settings.model == "tracker1d":
@@ -91,6 +90,8 @@ def note(run, reading):
 
 def _inside(inside):
     """What the detector inside is called, where it is one of those on stills."""
+    if inside is None:
+        return ""
     known = inside.model in rivals.KINDS or (inside.model, inside.loss) in rivals.NAMES
     return rivals.named(inside) if known else ""
 
