@@ -9,7 +9,7 @@ from study import metrics, tracking, training
 from study.datasets import augment
 from study.models import sdm, smoothing
 
-STARTS = sdm.Starts(near=0.3)  # of the views that a cascade is fitted on; share by validation
+STARTS = sdm.Starts(near=0.4)  # of the views that a cascade is fitted on; share by validation
 
 
 def _row(number, loss, score, seconds):

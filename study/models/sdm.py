@@ -245,8 +245,6 @@ def lay_over(shape, points):
     return middle + moved / flat.square().sum()
 
 
-
-
 @dataclass(frozen=True)
 class Starts:
     """Where the views that a cascade is fitted on start. All draws are normal.
