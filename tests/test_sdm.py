@@ -11,6 +11,7 @@ from study.models.sdm import (
     CLIP,
     FEATURES,
     SDM,
+    FewRidge,
     Ridge,
     SDMTracker,
     Starts,
@@ -504,3 +505,15 @@ def test_a_state_of_other_faces_is_refused(model):
     images, _ = world(B, seed=9)
     with pytest.raises(ValueError, match=r"the state is \(2, 5, 2\), not \(3, 5, 2\)"):
         SDMTracker(model).step(images, (torch.zeros(2, N, 2),))
+
+
+@pytest.mark.parametrize("samples", [2, 9, 40])
+def test_few_samples_give_the_same_ridge(samples):
+    draw = torch.Generator().manual_seed(samples)
+    x = 3 + torch.randn(samples, 12, generator=draw, dtype=torch.float64)
+    y = torch.randn(samples, 4, generator=draw, dtype=torch.float64)
+    many, few = Ridge(12, 4, dtype=torch.float64), FewRidge()
+    for ridge in (many, few):
+        for part in torch.arange(samples).split(5):
+            ridge.add(x[part], y[part])
+    torch.testing.assert_close(few.solve(0.3), many.solve(0.3))

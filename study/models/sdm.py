@@ -149,6 +149,33 @@ class Ridge:
         return torch.cholesky_solve(self.cross, lower)
 
 
+class FewRidge:
+    """`Ridge` of fewer samples than inputs, by the samples' own Gram matrix: the same W.
+
+    The bias is free, so that X and Y count from their means:
+    W = X^T (X X^T + penalty)^-1 Y. Samples are kept as they are.
+    """
+
+    def __init__(self):
+        self.inputs, self.outputs = [], []
+
+    def add(self, inputs, outputs):
+        """Adds samples: X (b, inputs) and Y (b, outputs)."""
+        self.inputs.append(inputs)
+        self.outputs.append(outputs)
+
+    def solve(self, strength):
+        """As `Ridge.solve`: the Gram matrix of [X, 1] has the norm of the samples' own."""
+        x, y = torch.cat(self.inputs).double(), torch.cat(self.outputs).double()
+        penalty = strength * torch.linalg.matrix_norm(x @ x.T + 1) / len(x)
+        middle, mean = x.mean(dim=0), y.mean(dim=0)
+        x, y = x - middle, y - mean
+        gram = x @ x.T
+        gram.diagonal().add_(penalty)
+        weights = x.T @ torch.cholesky_solve(y, torch.linalg.cholesky(gram))
+        return torch.cat([weights, (mean - middle @ weights)[None]]).to(self.inputs[0])
+
+
 # --- the cascade ------------------------------------------------------------------------------
 
 
@@ -302,7 +329,9 @@ def _fit_step(model, step, gray, points, now, strength, chunk):
         for faces, *rest in zip(*(part.split(chunk) for part in (gray, points, now)), strict=True):
             yield orientations(faces.float()), *rest
 
-    ridge = Ridge(model.weights.shape[1] - 1, model.weights.shape[2], device=gray.device)
+    inputs, outputs = model.weights.shape[1] - 1, model.weights.shape[2]
+    few = len(points) < inputs // 2  # beyond, the samples' own Gram matrix is no smaller
+    ridge = FewRidge() if few else Ridge(inputs, outputs, device=gray.device)
     for channels, truth, here in batches():
         ridge.add(model.features(step, channels, here), (truth - here).flatten(1))
     model.weights[step] = ridge.solve(strength)
