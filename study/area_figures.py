@@ -160,10 +160,12 @@ def mean_face(table, axes=None):
     It is a mean of all faces and nobody's.
 
     Args:
-        table: `areas.landmarks`.
+        table: `areas.landmarks`; nothing is drawn where it is empty.
     """
     shown = [reading for reading in SHORT if reading != areas.IMAGE]
     axes = grid(1, len(shown), WIDTH * 1.3, 3.9) if axes is None else axes
+    if table.empty:
+        return axes
     rows = claims.claimed(table)
     for ax, reading in zip(axes[0], shown, strict=True):
         there = rows[rows["coordinates"] == reading].dropna(subset=["x", "y"])

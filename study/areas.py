@@ -90,14 +90,28 @@ def of_index(index, scheme, label, subset=WHOLE, *, real=True, scale=1.25):
     )
 
 
-def of_stills(profile, index):
-    """`Shapes` of a profile's stills: all of them, then each subset.
+def of_profile(profile, stills, videos, aflw=None):
+    """`Shapes` of all that a profile has: stills, test frames of videos, AFLW.
 
     Args:
         profile: a `config.Profile`.
-        index: of `prepare.prepare`.
+        stills, videos, aflw: what `prepare.prepare`, `prepare_videos` and `prepare_aflw` give.
     """
-    scheme, data = datasets.reader(profile.data.name).SCHEME, profile.data
+    found = of_stills(profile, stills[0])
+    found += of_videos(profile, {name: index for name, (index, _) in videos.items()})
+    return found + (of_stills(profile, aflw[0], profile.aflw) if aflw else [])
+
+
+def of_stills(profile, index, data=None):
+    """`Shapes` of stills: all of them, then each subset.
+
+    Args:
+        profile: a `config.Profile`.
+        index: a row a face; no image is needed.
+        data: the `config.Data` that they are of; None is the profile's own.
+    """
+    data = data or profile.data
+    scheme = datasets.reader(data.name).SCHEME
     parts = {WHOLE: index} | {name: index[index["subset"] == name] for name in _named(index)}
     options = dict(real=data.standin is None, scale=profile.crops.scale)
     return [of_index(rows, scheme, data.label, name, **options) for name, rows in parts.items()]
@@ -358,9 +372,10 @@ def contour_largest(listed, draws=DRAWS):
         draws: of the bootstrap; each compares the contour with the largest other area of its own.
 
     Returns:
-        data, subset, real, coordinates, axis, unit, contour (variance), next_area (the largest of
-        the others), next (its variance), more_percent (by how much the contour exceeds it) with
-        95 % interval low, high, verdict, faces, groups.
+        data, subset, real, coordinates, axis, unit, landmarks (of the contour; AFLW has the chin
+        alone), contour (variance), next_area (the largest of the others), next (its variance),
+        more_percent (by how much the contour exceeds it) with 95 % interval low, high, verdict,
+        faces, groups.
     """
     rows = []
     for shapes, reading, found in _all(listed, draws):
@@ -372,13 +387,14 @@ def contour_largest(listed, draws=DRAWS):
             own, rest = found.areas[at, k], found.areas[others, k]
             drawn = _excess(found.drawn[:, at, k], found.drawn[:, others, k].max(axis=1))
             low, high = _ends(drawn, found.groups)
+            count = len(shapes.scheme.areas[CONTOUR])
             more = _excess(own, rest.max())
             row = _described(shapes, reading, axis) | dict(contour=own, next=rest.max())
             row |= dict(next_area=names[others[int(rest.argmax())]], more_percent=more)
             row |= dict(low=low, high=high, verdict=_verdict(low, high, shapes.real))
-            rows.append(row | dict(faces=found.faces, groups=found.groups))
-    columns = ["data", "subset", "real", "coordinates", "axis", "unit", "contour", "next_area"]
-    columns += ["next", "more_percent", "low", "high", "verdict", "faces", "groups"]
+            rows.append(row | dict(landmarks=count, faces=found.faces, groups=found.groups))
+    columns = ["data", "subset", "real", "coordinates", "axis", "unit", "landmarks", "contour"]
+    columns += ["next_area", "next", "more_percent", "low", "high", "verdict", "faces", "groups"]
     return tables.tidy(rows, columns)
 
 

@@ -98,7 +98,7 @@ def _rivals_in_videos(profile):
     if gains is None or gains["seeds"].isna().all():
         return []
     texts = [area_answers.in_videos(gains), area_answers.facial_areas(gains)]
-    return [f"**Rivals in videos.** {texts[0]} By facial area: {texts[1]}", ""]
+    return [f"**Rivals in videos.** {texts[0]} {texts[1]}", ""]
 
 
 def _areas(profile, folder):

@@ -78,14 +78,18 @@ def systems(found):
 def note(run, reading):
     """What a number of ours is of, in few words, such as "1D, L/F=3, argmax, refined, λ=0.3"."""
     settings = run.config
-    words = [_inside(getattr(settings, "detector", None)), settings.decoder]
+    words = [_inside(getattr(settings, "detector", None))]
+    words.append("fractional" if settings.model == "sta" else settings.decoder)
     if reading == "detector":
         words.append("frame by frame")
     elif settings.model == "tracker1d":
         words.append(f"λ={settings.lam:g}")
+    elif settings.model == "sta":
+        words.append("stabilised")
     elif settings.model == "gan":
-        words.append(f"adversarial loss x {_weight(run):g}")
-    return ", ".join(word for word in words if word)
+        weight = _weight(run)
+        words.append(f"discriminator x {weight:g}" if weight else "no discriminator")
+    return ", ".join(word for word in words if word not in ("", "direct"))
 
 
 def _inside(inside):

@@ -38,7 +38,8 @@ def profile(
         gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
         ablation: whether there are detectors that are others in one thing, for lengths as above.
         folds: whether γ is cross-validated, and λ where there are videos, each in three folds.
-        video_rivals: whether there are, with videos, GANs, one of them without a discriminator.
+        video_rivals: whether there are, with videos, GANs, one of them without a discriminator,
+            SDM from the frame before, and STA over FHR.
     """
     raw = {
         "profile": name,
@@ -139,6 +140,9 @@ def _video_rivals(seeds):
         "gan": {**one, "adversarial": 1.0},
         "gan_weight01": {**one, "adversarial": 0.1, "seeds": seeds[:1]},
         "gan_alone": one,
+        "video_sdm": {"group": "video", "model": "sdm", "seeds": seeds},
+        "sdm_tracker": {"model": "sdm_tracker", "detector": "video_sdm", "seeds": seeds},
+        "sta": {"model": "sta", "detector": "detector2d_L32", "seeds": seeds},
     }
 
 
@@ -269,7 +273,7 @@ def _one_video(run, error, subset, name, frames, rng, fixed):
     again = 0.8 * size[..., None] * worse * (0.8 * still + 0.6 * rng.normal(size=moving.shape))
     found = {"residual": residual, "residual_local": 0.95 * residual, "detected": again}
     found["residual_previous"] = 1.1 * residual
-    if run.config.model == "gan":
+    if run.config.model in ("gan", "sdm_tracker", "sta"):
         del found["residual_local"]
     if getattr(run.config, "lam", 0) and run.config.model == "tracker1d":
         found["residual_without"], found["averaged"] = 0.95 * again, 0.9 * again

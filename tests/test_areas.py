@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_faces import REAL, needs_real_faces
 
-from study import area_answers, areas, claims, datasets, tables
+from study import area_answers, area_figures, areas, claims, config, datasets, figures, tables
 from study.datasets import crops
 from study.landmarks import SCHEMES, Scheme
 
@@ -286,6 +286,26 @@ def test_stills_come_whole_and_by_subset():
     assert not any(one.real for one in rendered)
 
 
+def test_a_profile_has_stills_videos_and_aflw_where_it_has_it():
+    profile = synthetic.profile(name="tiny", seeds=(0,), standin=True, video=True)
+    index = index_of(3, subset=["S1"] * 3, split=["test"] * 3, video=["v"] * 3, frame=[1, 2, 3])
+    videos = {"300VW": (index, None), "TF": (index.iloc[:0], None)}
+    listed = areas.of_profile(profile, (index, None), videos)
+    assert [one.subset for one in listed] == [areas.WHOLE, "300VW all"]
+    points = [p[:19] for p in faces(2)]
+    shown = [np.ones(19, bool), np.arange(19) != 18]
+    other = index_of(2, subset=["train", "AFLW"])
+    other["points"], other["visible"] = points, shown
+    profile = dataclasses.replace(profile, aflw=config.Data("AFLW", "data/AFLW", "data/AFLW"))
+    listed = areas.of_profile(profile, (index, None), videos, (other, None))
+    assert [one.subset for one in listed[2:]] == [areas.WHOLE, "train", "AFLW"]
+    aflw = listed[2]
+    assert (aflw.label, aflw.scheme, aflw.real) == ("AFLW", AFLW19, True)
+    assert np.isnan(aflw.points[1, 18]).all() and np.isfinite(aflw.points[0]).all()
+    table = areas.contour_largest([aflw])
+    assert set(table["landmarks"]) == {1} and len(table) == 2 * len(areas.READINGS)
+
+
 @pytest.mark.parametrize("kind, kept", [("camera", 2), (True, 3)])
 def test_of_videos_the_test_frames_count_but_for_broken_ones(monkeypatch, kind, kept):
     monkeypatch.setattr("study.temporal.w300vw.BROKEN", {"v": (2,)})
@@ -352,6 +372,27 @@ def test_the_table_of_claims_takes_it_up(root):
     assert row["ours"] == largest["more_percent"].iloc[0]  # in the crop, on x
     bare = claims.table(tables.worked_example(), {}).set_index("id")
     assert bare.loc["contour-variance-y", "reason"] == claims.NO_VARIANCES
+
+
+def test_figures_show_the_data_that_is_claimed_on(root):
+    listed = [shapes(faces(30), IBUG68, label="invented faces", real=False)]
+    spread, places = areas.variances(listed), areas.landmarks(listed)
+    axes = area_figures.fig5_variances(spread)
+    assert len(axes[0]) == len(areas.READINGS)
+    of_x, of_y = axes[0, 0].containers
+    rows = spread[spread["coordinates"].eq(areas.CROP) & spread["axis"].eq("y")]
+    np.testing.assert_allclose(of_y.lines[0].get_ydata(), rows["variance"])
+    assert figures.figure_of(axes).get_suptitle() == (
+        "true landmarks of 30 faces: invented faces (no photographs)"
+    )
+    drawn = area_figures.mean_face(places)
+    ellipse = drawn[0, 0].patches[0]  # of the first landmark of the eyes
+    row = places[places["coordinates"].eq(areas.CROP)].iloc[0]
+    assert (ellipse.width, ellipse.height) == pytest.approx((2 * row["sd_x"], 2 * row["sd_y"]))
+    assert ellipse.center == pytest.approx((row["x"], row["y"]))
+    assert drawn[0, 0].yaxis_inverted() and len(drawn[0, 0].patches) == 68
+    few = areas.landmarks([shapes(faces(5), IBUG68)])
+    assert few.empty and len(area_figures.mean_face(few)[0]) == 3
 
 
 @needs_real_faces
