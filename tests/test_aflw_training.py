@@ -328,4 +328,13 @@ def test_a_profile_with_aflw_prepares_trains_and_records_it(root):
     errors = metrics.nrmse(torch.from_numpy(image), torch.from_numpy(truth), size)
     assert record["validation"]["argmax"] == pytest.approx(errors.mean().item())
     assert runs.why_not_recorded(profile, run, record["data"]["fingerprint"]) is None
-    assert prepare.prepare_aflw(synthetic.profile()) is None
+    counts = tables.aflw(profile, index, crops)
+    assert counts["subset"].tolist() == ["train", "AFLW"] and counts["found"].tolist() == [6, 3]
+    assert counts["held_out"].tolist() == [held.sum(), 0] and held.sum() == 2
+    assert counts["visible_percent"][1] == pytest.approx(100 * (1 - hidden.mean()))
+
+
+def test_a_profile_without_aflw_prepares_none_of_it_and_says_so():
+    profile = synthetic.profile()
+    assert prepare.prepare_aflw(profile) is None
+    assert tables.aflw(profile, None, None)["data"].tolist() == ["no AFLW in this profile"]
