@@ -430,7 +430,7 @@ def lengths(profile):
     return sorted(ours | set(paper.table1()["length"]))
 
 
-def quantization(points, subset, size, lengths, data=""):
+def quantization(points, subset, size, lengths, data="", normalizer=None):
     """NRMSE that rounding alone causes, of true landmarks at each L (Eq. 3-5).
 
     It depends on L alone: a bin is 1/L of the crop, whatever F is.
@@ -441,6 +441,7 @@ def quantization(points, subset, size, lengths, data=""):
         size: F, px.
         lengths: the L.
         data: what the faces are, a column.
+        normalizer: (B,) px of the crop; None takes the distance of the outer eye corners.
 
     Returns:
         subset, rule, length, length_over_input, nrmse_percent with 95 % interval over faces low,
@@ -449,11 +450,11 @@ def quantization(points, subset, size, lengths, data=""):
     rows = []
     for name in dict.fromkeys(subset):
         truth = points[subset == name]
-        normalizer = metrics.interocular(truth)
+        divisor = metrics.interocular(truth) if normalizer is None else normalizer[subset == name]
         for rule in RULES:
             for length in lengths:
                 found = rounded(truth, size, length, rule)
-                errors = metrics.nrmse(found, truth, normalizer).numpy()
+                errors = metrics.nrmse(found, truth, divisor).numpy()
                 mean, low, high = percent(metrics.bootstrap_mean(errors, draws=500))
                 row = dict(subset=name, rule=rule, length=length, length_over_input=length / size)
                 row |= dict(nrmse_percent=mean, low=low, high=high, faces=len(truth), data=data)

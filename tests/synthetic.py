@@ -8,7 +8,7 @@ import torch
 
 from study import config, heatmaps, material, tracking, training
 
-FOLDER = {"common": "helen/testset", "challenging": "ibug"}
+FOLDER = {"common": "helen/testset", "challenging": "ibug", "AFLW": "0"}
 VIDEOS = {"S1": (6, 9, 4), "S2": (5, 8, 7), "S3": (10, 6, 5), "TF": (12,)}  # frames of each
 
 
@@ -24,6 +24,7 @@ def profile(
     ablation=False,
     folds=False,
     video_rivals=False,
+    aflw=False,
     **changes,
 ):
     """A profile of 1D runs at some lengths, one 2D run and two candidates; F = 64 px.
@@ -38,6 +39,8 @@ def profile(
         gammas: γ of further detectors of the longest heatmaps; the others have 0.4.
         ablation: whether there are detectors that are others in one thing, for lengths as above.
         folds: whether γ is cross-validated, and λ where there are videos, each in three folds.
+        aflw: whether there is AFLW, rendered where `standin`, with 1D detectors of γ=0.4 and 0 on
+            it and a 2D one.
         video_rivals: whether there are, with videos, GANs, one of them without a discriminator,
             SDM from the frame before, and STA over FHR.
     """
@@ -80,9 +83,21 @@ def profile(
         raw = _with_trackers(raw, "rendered" if standin else video, lengths, list(seeds), lams)
     if folds:
         raw["runs"] = {**raw["runs"], **_folds(lengths[-1], video)}
+    if aflw:
+        raw = _with_aflw(raw, lengths[-1], list(seeds), standin)
     if video_rivals:
         raw["runs"] = {**raw["runs"], **_video_rivals(list(seeds))}
     return config.parse(raw, "synthetic")
+
+
+def _with_aflw(raw, length, seeds, standin):
+    """The mapping of a profile with AFLW and detectors on it added."""
+    folder = {"name": "AFLW", "root": "data/AFLW", "source": "data/AFLW"}
+    made = {"standin": {"seed": 0, "faces": {"train": 3, "test": 2}}} if standin else {}
+    one = {"data": "AFLW", "model": "detector1d", "length": length, "seeds": seeds}
+    runs = {f"aflw1d_L{length}": one, f"aflw1d_L{length}_g00": {**one, "gamma": 0.0}}
+    runs["aflw2d_L32"] = {**one, "model": "detector2d", "length": 32}
+    return {**raw, "aflw": {**folder, **made}, "runs": {**raw["runs"], **runs}}
 
 
 def _rivals(seeds):
@@ -194,6 +209,9 @@ def write(
     if run.group in ("resolution", "coattention", "ablation", "rival"):
         arrays = _predictions(run, better, {"common": common, "challenging": challenging})
         np.savez_compressed(where / "predictions.npz", **arrays)
+    if run.data:
+        arrays = _hide(_predictions(run, better, {"AFLW": common}))
+        np.savez_compressed(where / "predictions.npz", **arrays)
     if run.group in config.ON_VIDEO:
         there = VIDEOS if profile.talking else {key: VIDEOS[key] for key in ("S1", "S2", "S3")}
         videos = there if videos is None else videos
@@ -206,6 +224,9 @@ def write(
     record = _record(profile, run, {"common": common, "challenging": challenging}, standin)
     if run.group in config.ON_VIDEO:
         record["data"] = _data_on_videos(profile, videos)
+    if run.data:
+        record["data"] |= {"name": run.data, "label": profile.aflw.label, "fingerprint": "89ab"}
+        record["data"] |= {"official_train": 20000, "test": {"AFLW": common}}
     record |= {"validation": better, **changes}
     (where / "run.json").write_text(json.dumps(record))
     return record
@@ -223,6 +244,8 @@ def _error(run):
         error *= 1 - 0.25 * np.exp(-(((run.config.lam - 0.35) / 0.3) ** 2))
     if run.group in ("ablation", "folds"):
         error *= _changed(run.config)
+    if run.data:
+        error *= 1 + 0.2 * abs(run.config.gamma - 0.4)
     return error + 0.001 * run.fold
 
 
@@ -325,6 +348,17 @@ def _predictions(run, errors, faces):
         key = "residual" if name == run.config.decoder else f"residual_{name}"
         arrays[key] = (error * vectors[order]).astype(np.float16)
     return arrays
+
+
+def _hide(arrays):
+    """Arrays of predictions.npz as on AFLW: 19 landmarks, the first of every other face hidden."""
+    visible = np.ones((len(arrays["id"]), 19), dtype=bool)
+    visible[::2, 0] = False
+    found = {key: a[:, :19] if a.ndim == 3 else a for key, a in arrays.items()}
+    for array in found.values():
+        if array.ndim == 3:
+            array[~visible] = np.nan
+    return found | {"visible": visible, "interpupil": np.full(len(visible), np.nan)}
 
 
 def _record(profile, run, faces, standin):

@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from study.datasets.index import DatasetError, fault
 from study.landmarks import SCHEMES
 from study.paths import ROOT
 from study.standin import aflw as standin
+from study.standin.face import Face, Identity, Pose, Scene, draw, draw_seen, landmarks
+from study.standin.parameters import Hair
 
 LISTS = ROOT / "data" / "AFLW" / "lists"
 needs_lists = pytest.mark.skipif(
@@ -259,6 +262,43 @@ def test_all_official_annotations_give_the_official_split_and_face_sizes(tmp_pat
 
 
 # --- stand-ins --------------------------------------------------------------------------------
+
+BALD = replace(Identity(), hair=Hair(style="bald"))
+
+
+def seen_of(yaw=0.0, **scene):
+    face = Face(BALD, pose=Pose(yaw=yaw), scene=Scene(background="plain", **scene))
+    _, points, seen = draw_seen(face, 128)
+    np.testing.assert_array_equal(points, landmarks(face, 128))
+    return standin.annotate(points, seen)[1]
+
+
+def test_a_frontal_face_hides_nothing_not_even_behind_glasses():
+    assert seen_of().all()
+    assert seen_of(glasses="sun").all()
+
+
+def test_a_head_in_profile_hides_its_far_side_and_nothing_of_the_near_one():
+    scheme = SCHEMES["aflw19"]
+    left, right = seen_of(80), seen_of(-80)  # the nose points right, then left
+    near = [0, 1, 6, 7, 12, 15]  # the image's left of brow, eye, nose and mouth
+    far = [scheme.mirror[n] for n in near]
+    assert left[near].all() and not left[[5, 11]].any() and left[far].sum() <= 2
+    assert right[far].all() and not right[[0, 6]].any() and right[near].sum() <= 2
+    assert left[13] and right[13]  # the nose's tip
+
+
+def test_an_occluder_hides_what_is_behind_it():
+    face = Face(BALD, scene=Scene(background="plain", occluder="hand", occluder_seed=2))
+    image, points, seen = draw_seen(face, 128)
+    assert 0 < (~seen).sum() < 68
+    again, same = draw(face, 128)
+    assert np.array_equal(image, again) and np.array_equal(points, same)
+    bare, _, free = draw_seen(replace(face, scene=replace(face.scene, occluder="")), 128)
+    at = np.round(points).astype(int)
+    changed = np.abs(image.astype(int) - bare)[at[:, 1].clip(0, 127), at[:, 0].clip(0, 127)].max(-1)
+    assert (changed[free & ~seen] > 0).all()  # another colour is there than without the hand
+
 
 
 @pytest.fixture(scope="module")

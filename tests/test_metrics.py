@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from study import metrics
-from study.landmarks import IBUG68
+from study.landmarks import AFLW19, IBUG68
 
 B, N = 3, 5
 
@@ -15,6 +15,36 @@ def test_nrmse_by_hand():
     predicted = torch.tensor([[[3.0, 4.0], [0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0]] * 3])
     normalizer = torch.tensor([2.0, 7.0])
     assert metrics.nrmse(predicted, truth, normalizer).tolist() == [1.0, 0.0]  # (5 + 1 + 0)/3/2
+
+
+def test_a_landmark_that_is_not_visible_counts_in_no_mean():
+    truth = torch.zeros(2, 3, 2)
+    truth[0, 1] = truth[1, :] = torch.nan
+    predicted = torch.tensor([[[3.0, 4.0], [9.0, 9.0], [0.0, 1.0]], [[1.0, 0.0]] * 3])
+    normalizer = torch.tensor([2.0, 1.0])
+    found = metrics.nrmse(predicted, truth, normalizer)
+    assert found[0] == 1.5 and found[1].isnan()  # (5 + 1)/2/2; a face without any has no error
+    assert metrics.rms_error(predicted, truth, normalizer)[0] == pytest.approx(math.sqrt(13) / 2)
+    whole = metrics.nrmse(predicted[:1, [0, 2]], truth[:1, [0, 2]], normalizer[:1])
+    assert whole[0] == found[0]
+
+
+def test_areas_leave_out_what_is_hidden():
+    truth = torch.zeros(1, 19, 2)
+    truth[0, [0, 18]] = torch.nan  # a brow's end, and the chin, which is the whole contour
+    predicted = torch.zeros(1, 19, 2)
+    predicted[0, :6, 0] = torch.arange(6.0)
+    found = metrics.area_nrmse(predicted, truth, torch.ones(1), AFLW19)
+    assert found["eyebrows"].item() == 3.0 and found["contour"].isnan().item()  # (1+2+3+4+5)/5
+    assert found["eyes"].item() == 0.0
+
+
+def test_a_prediction_that_is_no_number_stays_none():
+    truth, predicted = torch.zeros(1, 3, 2), torch.zeros(1, 3, 2)
+    predicted[0, 0] = torch.nan
+    assert metrics.nrmse(predicted, truth, torch.ones(1)).isnan().all()
+    truth[0, 1] = torch.nan
+    assert metrics.nrmse(predicted, truth, torch.ones(1)).isnan().all()
 
 
 def test_rms_error_by_hand():
