@@ -1,6 +1,6 @@
 """What AFLW's annotations alone can say: what rounding costs, and which landmarks are seen when.
 
-Pure functions of the index of `study.datasets.aflw`, which can be read without the images
+Functions of the index of `study.datasets.aflw`, which can be read without the images
 (`read(root, images=False)`). Nothing here is about a detector.
 """
 
@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import paper, tables
-from study.datasets import crops
+from study import areas, paper, paths, tables
+from study.datasets import aflw, crops
 from study.landmarks import SCHEMES
 
 SCHEME = SCHEMES["aflw19"]
+NAMES = ("aflw_rounding", "aflw_visibility", "aflw_halves", "aflw_variances")  # of the tables
 OUTER, TIP = (6, 11), 13  # outer eye corners, left and right in the image; tip of the nose
+ROOT = "data/AFLW"  # where a profile without AFLW's images may still have its annotations
 SCALE = 1.25  # side of the crop in sides of the annotated box, as in every profile
 EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, np.inf)  # of |turn|
 # How much more of one half of the face is seen than of the other, as a share of its landmarks.
@@ -134,3 +136,33 @@ def _visibility(column, named, index):
         rows.append(row)
     columns = [column, "faces", "visible_percent", "all_visible_percent", *SCHEME.areas]
     return pd.DataFrame(rows, columns=columns)
+
+
+# --- of a profile -----------------------------------------------------------------------------
+
+
+def of_profile(profile):
+    """All tables of a profile's AFLW, measured where its .mat is here, else as they were saved.
+
+    Args:
+        profile: a `config.Profile`; without the key `aflw`, the .mat alone is looked for.
+
+    Returns:
+        dict from name to table: aflw_rounding (`rounding`), aflw_visibility (`by_turn`),
+        aflw_halves (`by_side`) and aflw_variances (`areas.variances`), each with the column
+        data; None where there never was a .mat.
+    """
+    data = profile.aflw
+    root = paths.ROOT / (data.root if data else ROOT)
+    if not (root / aflw.FILE).exists():
+        return {name: tables.read(name, profile.name) for name in NAMES}
+    index, label = aflw.read(root, images=False), data.label if data else aflw.NAME
+    real = data is None or data.standin is None
+    shapes = areas.of_index(index, SCHEME, label, real=real, scale=profile.crops.scale)
+    made = (
+        rounding(index, label),
+        by_turn(index).assign(data=label),
+        by_side(index).assign(data=label),
+        areas.variances([shapes]),
+    )
+    return dict(zip(NAMES, made, strict=True))

@@ -1,8 +1,9 @@
 """Tables of facial areas and of rivals in videos as the page shows them."""
 
+import markupsafe
 import pandas as pd
 
-from study import areas, paper, temporal, video_rivals, views
+from study import annotations, areas, paper, temporal, video_rivals, views
 from study.views import because, general, html_table, interval, number, right
 
 TEXT, WHOLE, TWO = general, number(0), number(2)
@@ -22,7 +23,37 @@ def shown_tables(made):
         "facial_areas": _areas(made["facial_areas"]),
         "variances": _variances(made["variances"]),
         "contour": _contour(made["variances_contour"]),
+        "aflw": _annotated(*(made[name] for name in annotations.NAMES)),
     }
+
+
+def _annotated(rounding, visibility, halves, spread):
+    """What AFLW's annotations say, four tables; "" where they have not been read."""
+    if any(table is None for table in (rounding, visibility, halves, spread)):
+        return ""
+    cost = rounding.pivot_table(index=["subset", "faces"], columns=["rule", "length"],
+                                values="nrmse_percent")
+    cost.columns = [f"{rule}, L={length}" for rule, length in cost.columns]
+    shown = {"subset": ("subset", TEXT), "faces": ("faces", WHOLE)}
+    shown |= {column: (column, number(3)) for column in cost.columns}
+    label = rounding["data"].iloc[0]
+    caption = f"{label}: NRMSE (%) that rounding alone causes on visible points, F=256"
+    return markupsafe.Markup("").join(
+        [
+            html_table(cost.reset_index(), shown, caption),
+            _seen(visibility, "turn", f"{label}: visible landmarks (%) by how far the head turns"),
+            _seen(halves, "seen", f"{label}: visible landmarks (%) by the half that is seen"),
+            _variances(spread),
+        ]
+    )
+
+
+def _seen(table, column, caption):
+    columns = {column: (column, TEXT), "faces": ("faces", WHOLE)}
+    columns |= {"visible_percent": ("all landmarks", number(1))}
+    columns |= {"all_visible_percent": ("faces with all visible", number(1))}
+    columns |= {area: (area, number(1)) for area in video_rivals.AREAS}
+    return html_table(table, columns, caption)
 
 
 def _html(value):

@@ -14,6 +14,7 @@ from study import (
     ablation,
     ablation_figures,
     ablation_views,
+    annotations,
     answers,
     area_answers,
     area_figures,
@@ -38,6 +39,7 @@ TEMPLATE = "report.html.j2"
 # Tables that need data or weights, read back where they are.
 KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")
 KEPT += ("coattention_poses", "variances", "variances_landmarks", "variances_contour")
+KEPT += annotations.NAMES
 
 # What each figure shows, for those who cannot see it.
 ALT = {

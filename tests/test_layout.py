@@ -26,7 +26,7 @@ LAYERS = (
     {"runs"},
     {"prepare", "results"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
-     "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas", "video_rivals",
+     "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas", "video_rivals",
      "area_figures", "area_answers"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
      "pack", "plan", "track", "__main__"},
