@@ -26,8 +26,8 @@ LAYERS = (
     {"runs"},
     {"prepare", "results"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
-     "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas", "video_rivals",
-     "area_figures", "area_answers"},
+     "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
+     "video_rivals", "area_figures", "area_answers"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
      "pack", "plan", "track", "__main__"},
 )
