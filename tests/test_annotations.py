@@ -1,14 +1,19 @@
 """What is said of AFLW's annotations: by hand, and against the crops that detectors see."""
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
+import synthetic
 import torch
 from test_aflw import needs_lists, official
 
-from study import annotations, heatmaps, metrics
+from study import annotations, heatmaps, metrics, tables
 from study.datasets import aflw
 from study.datasets.index import face, table
 from study.landmarks import SCHEMES
+from study.standin import aflw as standin
 
 SCHEME = SCHEMES["aflw19"]
 
@@ -126,3 +131,41 @@ def test_the_official_annotations():
             expected = 100 * 0.3826 * annotations.SCALE / length
             value = nearest.loc[(subset, length), "nrmse_percent"]
             assert value == pytest.approx(expected, rel=0.01)
+
+
+# --- of a profile -------------------------------------------------------------------------------
+
+
+def write_mat(folder, count=6, train=4):
+    """AFLW's annotations of `count` faces, none of whose images are there."""
+    folder.mkdir(parents=True)
+    points = strewn(count)
+    names = [f"0/image{n:05d}.jpg" for n in range(count)]
+    boxes = np.tile([10.0, 10, 90, 90], (count, 1))
+    visible = np.isfinite(points).all(-1)
+    standin.write_mat(folder / aflw.FILE, names, points, visible, boxes, range(count))
+    (folder / aflw.SPLIT).write_text(json.dumps({"train": train}))
+
+
+def test_a_profile_without_aflws_images_still_reads_its_annotations(root):
+    write_mat(root / "data" / "AFLW")
+    made = annotations.of_profile(synthetic.profile())
+    assert list(made) == list(annotations.NAMES)
+    assert set(made["aflw_rounding"].groupby("subset")["faces"].first()) == {4, 2}
+    assert made["aflw_halves"]["faces"].sum() == made["aflw_visibility"]["faces"].sum() == 6
+    assert set(made["aflw_variances"]["real"]) == {"yes"}
+    assert all(set(table["data"]) == {"AFLW"} for table in made.values())
+
+
+def test_without_annotations_the_saved_tables_are_read_back(root):
+    profile = synthetic.profile()
+    assert annotations.of_profile(profile) == dict.fromkeys(annotations.NAMES)
+    write_mat(root / "data" / "AFLW")
+    made = annotations.of_profile(profile)
+    for name, measured in made.items():
+        tables.save(measured, name, profile.name)
+    (root / "data" / "AFLW" / aflw.FILE).unlink()
+    kept = annotations.of_profile(profile)
+    for name, measured in made.items():
+        pd.testing.assert_frame_equal(kept[name], tables.read(name, profile.name))
+        assert len(kept[name]) == len(measured)
