@@ -23,7 +23,7 @@ def shown_tables(made):
         "facial_areas": _areas(made["facial_areas"]),
         "variances": _variances(made["variances"]),
         "contour": _contour(made["variances_contour"]),
-        "aflw": _annotated(*(made[name] for name in annotations.NAMES)),
+        "aflw": _annotated(*(made.get(name) for name in annotations.NAMES)),
     }
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study import claims, metrics, paper, results, tables
-from study.datasets import w300vw
+from study.datasets import talking_face, w300vw
 from study.landmarks import SCHEMES
 
 SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
@@ -19,6 +19,8 @@ ALL = "300VW all"  # the three scenarios of 300VW together, as the paper's claim
 NAMED = {**SUBSETS, ALL: "all"}
 SCENARIOS = ("S1", "S2", "S3")
 AREAS = SCHEMES["ibug68"].areas  # predictions on every video are of these 68 landmarks
+NO_VIDEOS = "videos not available"
+SEVEN = "Talking Face's seven"  # landmarks that its markup has in common with the 68
 METHODS = {"tracker-1d": "tracker1d", "tracker-2d": "tracker2d"}  # Table 1's name -> model
 SUMMED = "detector, heatmaps summed over the past"
 # What was predicted -> its residuals, jitter and delay in predictions.npz.
@@ -100,7 +102,7 @@ def why_empty(found, run, subset, reading="tracker"):
         return f"not trained yet ({found.reasons[run.id]})"
     tested = found.first(run.name)["data"]["test_videos"]
     if not all(tested.get(part) for part in parts_of(subset)):
-        return "videos not available"
+        return NO_VIDEOS
     arrays = results.predictions(results.folder(found.profile, found.recorded(run.name)[0]))
     return "" if READINGS[reading][0] in arrays else f"not measured of a {run.config.model}"
 
@@ -134,8 +136,8 @@ def frames(found, id, reading="tracker", place="all", broken=False):
         found: `results.Results`.
         id: of a recorded tracker.
         reading: a key of READINGS.
-        place: "all" landmarks, those that something "occluded", the "visible" others, or those of
-            a facial area, such as "contour".
+        place: "all" landmarks, those that something "occluded", the "visible" others, those of a
+            facial area, such as "contour", or SEVEN.
         broken: whether to keep frames that the published list of 300VW calls broken.
 
     Returns:
@@ -181,9 +183,9 @@ def is_broken(table):
 def _places(occluded, place):
     if place == "all":
         return np.ones_like(occluded)
-    if place in AREAS:
+    if place in AREAS or place == SEVEN:
         found = np.zeros_like(occluded)
-        found[:, list(AREAS[place])] = True
+        found[:, list(talking_face.IN_IBUG68 if place == SEVEN else AREAS[place])] = True
         return found
     return occluded if place == "occluded" else ~occluded
 
