@@ -8,6 +8,7 @@ import synthetic
 import torch
 
 from study import (
+    ablation_views,
     attention,
     claims,
     config,
@@ -269,6 +270,8 @@ def test_table_3_and_gains_have_our_numbers_on_aflw(root):
     stills = table[table["subset"] == "300W com"].set_index("method").loc["Ours", "ours_percent"]
     own = 100 * found.by_seed("detector1d_L192", "argmax", "common").mean()
     assert stills == pytest.approx(own)
+    page = ablation_views._table3(tables.save(table, "table3", "cpu"))
+    assert "AFLW, ours" in page and "has no number of ours" not in page
     gains = rivals.gains(found)
     assert set(gains[gains["subset"] == "AFLW"]["comparison"]) == {"FHR to Ours", "2D to 1D"}
 
@@ -289,8 +292,11 @@ def test_a_profile_whose_runs_on_aflw_are_not_trained_says_so(root):
     for run in profile.runs:
         if not run.data:
             synthetic.write(profile, run)
-    table = attention.gains(results.load(profile))
-    assert claims.row_of(table, "γ 0 to 0.4", "AFLW")["reason"] == "not trained yet (no record)"
+    found = results.load(profile)
+    row = claims.row_of(attention.gains(found), "γ 0 to 0.4", "AFLW")
+    assert row["reason"] == "not trained yet (no record)"
+    page = ablation_views._table3(tables.save(rivals.table3(found), "table3", "cpu"))
+    assert "AFLW has no number of ours: not trained yet (no record)" in page
 
 
 # --- from files to a record -------------------------------------------------------------------
