@@ -10,7 +10,7 @@ import pytest
 import synthetic
 import torch
 
-from study import figures, paths, report, results, tables, temporal
+from study import areas, figures, landmarks, paths, report, results, tables, temporal
 
 
 @pytest.fixture
@@ -470,3 +470,29 @@ def test_a_profile_without_rivals_ablations_and_folds_gets_a_page_that_says_so(t
     assert "decoding below the bin" in parts["parts"] and "a head as large" not in parts["parts"]
     assert "γ was not cross-validated: not run in cpu." in parts["folds"]
     assert "not run in cpu" in parts["rivals"] and "figure-cross_validation" not in text
+
+
+# --- rivals in videos, and facial areas --------------------------------------------------------
+
+
+def test_rivals_in_videos_and_facial_areas_have_numbers_or_reasons(root):
+    profile = synthetic.profile(video=True, seeds=(0,), video_rivals=True)
+    synthetic.write_all(profile)
+    points = np.random.default_rng(0).uniform(0, 99, (12, 68, 2))
+    group = np.arange(12).astype(str)
+    listed = [areas.Shapes(points, group, landmarks.SCHEMES["ibug68"], "300W")]
+    text = page_of(profile)
+    assert "The variances have not been measured yet" in sections(text)["variances"]
+    tables.save(areas.variances(listed), "variances", "cpu")
+    tables.save(areas.contour_largest(listed), "variances_contour", "cpu")
+    tables.save(areas.landmarks(listed), "variances_landmarks", "cpu")
+    parts = sections(page_of(profile))
+    table = tables.read("facial_areas", "cpu")
+    row = table[table["system"].eq("GAN") & table["subset"].eq("300VW all")].iloc[2]
+    assert f"{row['percent']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in visible(parts["areas"])
+    assert "videos not available" in visible(parts["rivals4"])
+    largest = tables.read("variances_contour", "cpu").iloc[0]
+    shown = visible(parts["variances"])
+    assert f"{largest['contour']:,.2f}" in shown and "12 faces (300W)" in shown
+    for name in ("rivals4", "areas", "variances"):
+        assert 'class="answer"' in parts[name] and not re.search(r"\bnan\b", visible(parts[name]))
