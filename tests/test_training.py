@@ -501,7 +501,7 @@ class Oracle(torch.nn.Module):
         return h if len(h) == 2 else h[0]
 
 
-@pytest.mark.parametrize("model", sorted(set(MODELS) - set(REGRESSIONS)))
+@pytest.mark.parametrize("model", sorted(set(DESCENDED) - set(REGRESSIONS)))
 def test_predictions_return_to_the_cached_picture(model):
     data, chosen = faces(7), config(model)
     _, points = augment.plain(data.pictures, data.points, size=32, share=SHARE)
