@@ -18,9 +18,9 @@ from study.figures import (
     SKY,
     VERMILION,
     WIDTH,
-    figure_of,
     floats,
     grid,
+    measured_on,
     name_powers,
 )
 
@@ -36,18 +36,6 @@ COLOR = {
 MARKER = dict(zip(ablation.SERIES, "osDv^PX", strict=True))
 TOTALS = (ablation.IN_ALL, ablation.IN_ALL_CENTRED)
 NOTHING = "nothing recorded yet"
-
-
-def _measured_on(ax, rows):
-    """What all that a figure shows was measured on, above it: data, faces, seeds."""
-    if rows.empty:
-        return
-    data = "; ".join(dict.fromkeys(rows["data"]))
-    counts = (sorted({rows[name].min(), rows[name].max()}) for name in ("faces", "seeds"))
-    faces, seeds = (" to ".join(f"{n:,}" for n in ends) for ends in counts)
-    text = f"{data}; {faces} test faces, seeds: {seeds}"
-    look = dict(fontsize=8.5, color="#5B5B5B", x=0.01, ha="left")
-    figure_of(ax).suptitle("\n".join(textwrap.wrap(text, 105)), **look)
 
 
 def split(table, subset="300W com", ax=None):
@@ -85,7 +73,7 @@ def split(table, subset="300W com", ax=None):
     away = len(there) - len(rows)  # without them the steps do not reach the whole
     note = f"; {away} part{'s'[: away > 1]} not measured" if away else ""
     ax.set_title(f"{subset}, {first['faces']} faces, seeds: {seeds}{note}", loc="left")
-    _measured_on(ax, rows)
+    measured_on(ax, rows)
     return ax
 
 
@@ -108,7 +96,7 @@ def lengths(table, axes=None):
     axes[0, 0].set_ylabel("NRMSE (%)")
     if measured.empty:
         axes[0, 0].set_title(NOTHING)
-    _measured_on(axes, measured[measured["series"] != ablation.SMALL])
+    measured_on(axes, measured[measured["series"] != ablation.SMALL])
     _legend(axes)
     return axes
 
@@ -131,7 +119,7 @@ def order(table, axes=None):
     axes[0, 0].set(xlabel="L/F, bins a pixel of the input", ylabel="NRMSE, lowest of its F = 1")
     axes[0, 1].set(xlabel="L, bins across the face crop")
     axes[0, 0].set_title(NOTHING if measured.empty else "by argmax")
-    _measured_on(axes, measured[measured["series"].isin([ablation.OWN, ablation.SMALL])])
+    measured_on(axes, measured[measured["series"].isin([ablation.OWN, ablation.SMALL])])
     _legend(axes)
     return axes
 
@@ -182,7 +170,7 @@ def rivals(table, subset="common", ax=None):
         ax.set_title(NOTHING)
         return ax
     ax.set_title(f"{subset}: {rows['faces'].iloc[0]} faces")
-    _measured_on(ax, rows)
+    measured_on(ax, rows)
     handles, labels = ax.get_legend_handles_labels()
     ax.figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return ax
@@ -223,7 +211,7 @@ def attention(controls, conditions, poses=None, subset="300W com", ax=None):
     ax.set_xlabel("decrease of NRMSE from γ=0 (%), 95 % interval; right is better")
     ax.set_title(subset if names else NOTHING)
     if names:
-        _measured_on(ax, pd.concat(rows.values()))
+        measured_on(ax, pd.concat(rows.values()))
         handles, labels = ax.get_legend_handles_labels()
         ax.figure.legend(handles, labels, loc="outside lower center", ncols=3)
     return ax

@@ -96,7 +96,7 @@ def pitted(model, found, truth, weight):
 
 
 @dataclass(frozen=True)
-class SequenceTask:
+class SequenceTask(tracking.Clips):
     """The training of a GAN tracker on clips, as `training.fit_task` asks for it.
 
     Attributes:
@@ -111,25 +111,6 @@ class SequenceTask:
     training: object
     validation: object
     seen: Observations
-
-    @property
-    def _clips(self):
-        return sum(length // self.config.frames for length in self.seen.lengths)
-
-    @property
-    def samples(self):
-        """Frames of an epoch."""
-        return self._clips * self.config.frames
-
-    @property
-    def steps(self):
-        """Batches of an epoch."""
-        return -(-self._clips // self.config.batch)
-
-    def build(self):
-        """The tracker before training, around its trained detector."""
-        tracking.require_clips(self.seen.lengths, self.config.frames)
-        return tracking.build_tracker(self.config, self.detector)
 
     def batches(self, generator):
         """One epoch of batches of clips: features, points, true points, each (B, T, ...)."""

@@ -18,6 +18,7 @@ from study.figures import (
     figure_of,
     floats,
     grid,
+    measured_on,
 )
 
 AREA = dict(zip(video_rivals.AREAS, (BLUE, VERMILION, GREEN, ORANGE, PURPLE), strict=True))
@@ -79,7 +80,7 @@ def fig4_facial_areas(table, gained, axes=None):
         shown |= dict(zip(labels, handles, strict=True))
     where = dict(loc="outside lower center", ncols=3)
     figure_of(axes).legend(shown.values(), shown.keys(), **where)
-    _title(axes, "; ".join(dict.fromkeys(rows["data"])) or "nothing recorded yet")
+    measured_on(axes, rows)
     return axes
 
 
@@ -219,5 +220,5 @@ def stabilisation(table, axes=None):
     if subsets:
         handles, labels = axes[0, 0].get_legend_handles_labels()
         figure_of(axes).legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    _title(axes, "; ".join(dict.fromkeys(rows["data"])) or "nothing recorded yet")
+    measured_on(axes, rows)
     return axes

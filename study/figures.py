@@ -7,6 +7,7 @@ file.
 import contextlib
 import io
 import itertools
+import textwrap
 
 import matplotlib
 import numpy as np
@@ -337,6 +338,27 @@ def _resolution_titles(axes, rows, subset):
     axes[0, 1].set_title(row["data"], fontsize=8.5)
 
 
+def measured_on(axes, rows):
+    """What all that a figure shows was measured on, above it: data, faces or videos, seeds.
+
+    Args:
+        axes: of the figure, one or an array.
+        rows: of a table with the columns data, seeds and videos or faces, those that are measured;
+            none is nothing recorded.
+    """
+    parts = []
+    kinds = {"videos": "videos"} if "videos" in rows else {"faces": "test faces"}
+    for name, form in (kinds | {"seeds": "seeds: "}).items():
+        counts = rows[name].dropna() if name in rows else ()
+        if len(counts):
+            span = " to ".join(f"{n:,}" for n in sorted({counts.min(), counts.max()}))
+            parts.append(f"{form}{span}" if name == "seeds" else f"{span} {form}")
+    known = [*dict.fromkeys(rows["data"]), ", ".join(parts)]
+    text = "; ".join(filter(None, known)) if len(rows) else "nothing recorded yet"
+    look = dict(fontsize=8.5, color="#5B5B5B", x=0.01, ha="left")
+    figure_of(axes).suptitle("\n".join(textwrap.wrap(text, 105)), **look)
+
+
 def cumulative_errors(table, subset="common", ax=None):
     """Cumulative error distributions by argmax.
 
@@ -360,6 +382,7 @@ def cumulative_errors(table, subset="common", ax=None):
     ax.set_title(f"{subset} test faces, argmax; darker is higher L/F")
     if not rows.empty:
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    measured_on(ax, rows)
     return ax
 
 
@@ -512,6 +535,7 @@ def coattention(curve, published, axes=None):
     by_set.set_ylim(len(names) - 0.4, -0.6)
     by_set.set(xlabel="decrease of NRMSE from γ=0 (%)", title="γ from 0 to 0.4")
     by_set.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
+    measured_on(axes, measured)
     return axes
 
 

@@ -624,20 +624,23 @@ def cumulative(found, limit=0.10, steps=101):
         steps: thresholds from 0 to the limit.
 
     Returns:
-        name, model, length_over_input, subset, threshold_percent, share (of faces); empty where
-        nothing is recorded.
+        name, model, length_over_input, subset, threshold_percent, share (of faces), seeds, faces,
+        data; empty where nothing is recorded.
     """
     parts = []
     for run in lines(found.profile):
         for subset in ("common", "challenging"):
             if why_empty(found, run, subset):
                 continue
-            errors = torch.from_numpy(found.by_seed(run.name, "argmax", subset).ravel())
-            thresholds, shares = metrics.cumulative_errors(errors, limit, steps)
+            errors = torch.from_numpy(found.by_seed(run.name, "argmax", subset))
+            seeds, faces = errors.shape
+            thresholds, shares = metrics.cumulative_errors(errors.ravel(), limit, steps)
             row = dict(name=run.name, model=run.config.model, length_over_input=ratio(run.config))
             row |= dict(subset=subset, threshold_percent=100 * thresholds.numpy())
-            parts.append(pd.DataFrame(row | dict(share=shares.numpy())))
+            row |= dict(share=shares.numpy(), seeds=seeds, faces=faces)
+            parts.append(pd.DataFrame(row | dict(data=results.describe(found.first(run.name)))))
     columns = ["name", "model", "length_over_input", "subset", "threshold_percent", "share"]
+    columns += ["seeds", "faces", "data"]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 

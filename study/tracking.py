@@ -224,24 +224,8 @@ def detect(detector, videos, config, device, folder, batch=64):
 # --- tasks ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class ClipTask:
-    """The training of a tracker on clips, as `training.fit_task` asks for it.
-
-    Attributes:
-        config: a `config.TrackerConfig`.
-        detector: the trained detector inside.
-        training, validation: `Videos`.
-        heatmaps: `Heatmaps` of the training videos; None for a 2D tracker, which sees images.
-        held: `Heatmaps` of the validation videos as they are, or None as well.
-    """
-
-    config: object
-    detector: torch.nn.Module
-    training: Videos
-    validation: Videos
-    heatmaps: Heatmaps | None = None
-    held: Heatmaps | None = None
+class Clips:
+    """What tasks on clips have in common: `config`, `detector` and `training` are theirs."""
 
     @property
     def _lengths(self):
@@ -268,8 +252,32 @@ class ClipTask:
         Raises:
             training.TrainingError: no training video is as long as a clip.
         """
-        require_clips(self._lengths, self.config.frames)
+        longest = max(self._lengths, default=0)
+        if longest < self.config.frames:
+            raise training.TrainingError(
+                f"no training video has {self.config.frames} frames; the longest has {longest}"
+            )
         return build_tracker(self.config, self.detector)
+
+
+@dataclass(frozen=True)
+class ClipTask(Clips):
+    """The training of a tracker on clips, as `training.fit_task` asks for it.
+
+    Attributes:
+        config: a `config.TrackerConfig`.
+        detector: the trained detector inside.
+        training, validation: `Videos`.
+        heatmaps: `Heatmaps` of the training videos; None for a 2D tracker, which sees images.
+        held: `Heatmaps` of the validation videos as they are, or None as well.
+    """
+
+    config: object
+    detector: torch.nn.Module
+    training: Videos
+    validation: Videos
+    heatmaps: Heatmaps | None = None
+    held: Heatmaps | None = None
 
     def batches(self, generator):
         """One epoch of batches of clips: (e_x, e_y, points) or, without heatmaps, (images, points).
@@ -322,15 +330,6 @@ class ClipTask:
         if self.held is None:
             return validate(model, self.validation, self.config, device, decoders)
         return validate_cached(model, self.held, self.config, device, decoders)
-
-
-def require_clips(lengths, frames):
-    """Raises a training.TrainingError where no video is as long as a clip."""
-    longest = max(lengths, default=0)
-    if longest < frames:
-        raise training.TrainingError(
-            f"no training video has {frames} frames; the longest has {longest}"
-        )
 
 
 def build_tracker(config, detector):

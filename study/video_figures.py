@@ -5,7 +5,18 @@ import textwrap
 import numpy as np
 
 from study import heatmaps, paper, temporal
-from study.figures import BLUE, COLOR, GREEN, GREY, ORANGE, VERMILION, WIDTH, floats, grid
+from study.figures import (
+    BLUE,
+    COLOR,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILION,
+    WIDTH,
+    floats,
+    grid,
+    measured_on,
+)
 
 PLACES = {"all": BLUE, "occluded": VERMILION, "visible": GREEN}
 READING = {temporal.TRAINED: ("-o", BLUE, 0), temporal.TESTED: ("s", VERMILION, -0.035)}
@@ -49,8 +60,7 @@ def _legend(axes, measured, ncols):
         found |= dict(zip(labels, handles, strict=True))
     figure, where = axes[0, 0].figure, dict(loc="outside lower center", ncols=ncols)
     figure.legend(found.values(), found.keys(), **where)
-    labels = "; ".join(dict.fromkeys(measured["data"])) or "nothing recorded yet"
-    figure.suptitle(labels, x=0.01, horizontalalignment="left", fontsize=8.5)
+    measured_on(axes, measured)
 
 
 def _interval(ax, rows, style, color, label):

@@ -198,7 +198,8 @@ def test_colours_are_distinct_and_written_as_hex():
 def gamma_curve():
     rows = [(0.0, 4.0, np.nan, np.nan, np.nan), (0.4, 3.9, 2.5, 1.0, 4.0), (1.0, 3.96, 1.0, -1, 3)]
     columns = ["gamma", "percent", "decrease_percent", "low", "high"]
-    return pd.DataFrame(rows, columns=columns).assign(subset="300W com")
+    where = dict(subset="300W com", faces=20, seeds=[3, 3, 1], data="300W, F=64")
+    return pd.DataFrame(rows, columns=columns).assign(**where)
 
 
 def test_co_attention_is_drawn_over_gamma_from_zero_and_beside_the_papers_decreases():
@@ -211,6 +212,8 @@ def test_co_attention_is_drawn_over_gamma_from_zero_and_beside_the_papers_decrea
     assert ours[0, 0] == 2.5 and round(ours[0, 1]) == 0  # beside 300W com, the first
     marks = [t.get_text() for t in by_set.get_legend().get_texts()]
     assert marks == ["the paper, γ=0.4", "ours"]
+    note = over.figure.get_suptitle()
+    assert note == "300W, F=64; 20 test faces, seeds: 1 to 3"
 
 
 def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
@@ -218,6 +221,7 @@ def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
     over, by_set = figures.coattention(empty, attention.published())[0]
     assert not over.containers and not by_set.containers
     assert len(by_set.get_lines()[0].get_xdata()) == 8
+    assert over.figure.get_suptitle() == "nothing recorded yet"
 
 
 def test_memory_is_drawn_over_l_with_the_card_as_a_labelled_line():

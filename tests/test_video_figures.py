@@ -57,7 +57,7 @@ def test_the_curve_draws_ours_over_lambda_and_the_papers_two_values(found):
     assert len(drawn(axes[0, 1], temporal.TESTED)[0]) == 1
     theirs = [line for line in axes[0, 1].get_lines() if line.get_label().startswith("the paper")]
     np.testing.assert_allclose(theirs[0].get_xydata(), [[0, 0], [0.3, 100 * (1 - 3.17 / 3.45)]])
-    assert note(axes) == "300W stills in motion, trained on 216 clips, F=64"
+    assert note(axes) == "300W stills in motion, trained on 216 clips, F=64; 3 videos, seeds: 1"
     assert f"the paper's, F={paper.SIZE}" in legend(axes) and len(legend(axes)) == 3
 
 
