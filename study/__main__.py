@@ -42,6 +42,7 @@ def prepare_data(args):
 
     profile = _profile(args)
     made = {profile.data.name: prepare.prepare(profile, args.jobs)}
+    made |= prepare.prepare_large(profile, args.jobs)
     if profile.aflw is not None:
         made[profile.aflw.name] = prepare.prepare_aflw(profile, args.jobs)
     made |= prepare.prepare_videos(profile, args.jobs)

@@ -390,9 +390,10 @@ class Run:
     trackers, scored on the test videos beside the detector inside, whose run's name is `detector`
     ("" for detectors). "ablation" runs are detectors that are tested too, and differ from one of
     "resolution" in what the name says. "aflw" runs are detectors whose `data` is AFLW in place
-    of the profile's stills, and are scored on its test faces. "folds" and "tracker_folds" runs
-    belong to cross-validations: `folds` runs of one name and seed, each validated on its `fold` of
-    what is trained on elsewhere, and tested on nothing.
+    of the profile's stills, and are scored on its test faces. "shipped" is the detector whose
+    weights come with the project. "folds" and "tracker_folds" runs belong to cross-validations:
+    `folds` runs of one name and seed, each validated on its `fold` of what is trained on
+    elsewhere, and tested on nothing.
     """
 
     name: str
@@ -431,6 +432,25 @@ class Profile:
         """The `Data` of stills that a run is trained on."""
         return self.aflw if run.data else self.data
 
+    def cache_of(self, run):
+        """Name of the cached crops of stills that a run is trained on.
+
+        That of its data set; behind it F where a run's is larger than the profile's, since crops
+        must not have more px than the pictures that they are sampled from.
+        """
+        name, size = self.data_of(run).name, run.config.size
+        return name if size <= self.crops.size else f"{name}-{size}"
+
+    def settings_of(self, cache):
+        """The `CropSettings` of cached crops by their name."""
+        size = cache.partition("-")[2]
+        return dataclasses.replace(self.crops, size=int(size)) if size else self.crops
+
+    @property
+    def large(self):
+        """Names of the caches of stills that have more px than the profile's: "300W-128"."""
+        return tuple(sorted({cache for cache in map(self.cache_of, self.runs) if "-" in cache}))
+
     @property
     def videos(self):
         """The video data sets of the profile; the first is the one that trackers train on."""
@@ -458,7 +478,7 @@ class Profile:
 
 
 # Groups that are scored on test data, and those that are not.
-TESTED = ("resolution", "coattention", "ablation", "rival", "aflw", "tracker")
+TESTED = ("resolution", "coattention", "ablation", "rival", "aflw", "tracker", "shipped")
 GROUPS = (*TESTED, "search", "video", "folds", "tracker_folds")
 ON_VIDEO = ("video", "tracker", "tracker_folds")
 IN_FOLDS = ("folds", "tracker_folds")
@@ -651,7 +671,8 @@ def _groups_of(config):
         return ("tracker", "tracker_folds")
     if config.model in RIVALS:
         return ("rival", "search", *(["video"] if config.model in INSIDE.values() else []))
-    return ("resolution", "coattention", "ablation", "search", "video", "folds")
+    shipped = ["shipped"] if config.model == "detector1d" else []
+    return ("resolution", "coattention", "ablation", "search", "video", "folds", *shipped)
 
 
 def _seeded(name, values, config, inside, where):

@@ -40,16 +40,17 @@ def open_crops(profile, name=None):
     Crops that were cut with other parameters than the profile's are none.
 
     Args:
-        name: of the data set; None is the profile's stills.
+        name: of the data set, or of its larger crops; None is the profile's stills.
     """
-    where = paths.crops(profile.name, name or profile.data.name)
+    name = name or profile.data.name
+    where = paths.crops(profile.name, name)
     if not (where / "meta.json").exists():
         return None
     try:
         crops = crop_cache.read(where)
     except ValueError:  # made by another version of the study
         return None
-    wanted = dataclasses.asdict(profile.crops)
+    wanted = dataclasses.asdict(profile.settings_of(name))
     return crops if {key: crops.meta[key] for key in wanted} == wanted else None
 
 
@@ -70,9 +71,9 @@ def require_crops(profile, name=None):
 
 
 def needed(profile, run):
-    """Names of the data sets that a run is trained or measured on, the stills first."""
+    """Names of the cached crops that a run is trained or measured on, the stills first."""
     videos = profile.videos if run.group in configs.ON_VIDEO else ()
-    return (profile.data_of(run).name, *(data.name for data in videos))
+    return (profile.cache_of(run), *(data.name for data in videos))
 
 
 def fingerprint(profile, crops):
@@ -83,7 +84,8 @@ def fingerprint(profile, crops):
     """
     crops = crops if isinstance(crops, list) else [crops]
     parts = [one.meta["fingerprint"] for one in crops]
-    parts += [dataclasses.asdict(part) for part in (profile.crops, profile.validation)]
+    settings = dataclasses.replace(profile.crops, size=crops[0].meta["size"])
+    parts += [dataclasses.asdict(part) for part in (settings, profile.validation)]
     if len(crops) > 1 and profile.video.apart:
         parts.append(profile.video.apart)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -63,6 +63,24 @@ def prepare(profile, jobs=2):
     return index, _crops(profile, profile.data, index, jobs)
 
 
+def prepare_large(profile, jobs=2):
+    """The larger crops of a profile's stills that some of its runs ask for.
+
+    Returns:
+        dict from the crops' name, e.g. "300W-128", to the index and the `Crops`, rows alike.
+
+    Raises:
+        datasets.DatasetError: what is missing or broken, all at once.
+    """
+    if not profile.large:
+        return {}
+    render(profile, jobs)
+    index = datasets.load(profile.data.name, data_root(profile))
+    return {
+        name: (index, _crops(profile, profile.data, index, jobs, name)) for name in profile.large
+    }
+
+
 def prepare_aflw(profile, jobs=2):
     """Index and crops of a profile's AFLW, as `prepare` gives them; None where it has none.
 
@@ -98,12 +116,13 @@ def prepare_videos(profile, jobs=2):
     return made
 
 
-def _crops(profile, data, index, jobs):
-    settings = profile.crops
+def _crops(profile, data, index, jobs, name=None):
+    name = name or data.name
+    settings = profile.settings_of(name)
     return crop_cache.build(
         index,
         paths.ROOT / data.root,
-        paths.crops(profile.name, data.name),
+        paths.crops(profile.name, name),
         size=settings.size,
         scale=settings.scale,
         context=settings.context,

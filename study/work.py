@@ -48,7 +48,7 @@ class Detector:
     def __init__(self, profile, run):
         self.profile, self.run = profile, run
         self.source = profile.data_of(run)
-        self.crops = material.require_crops(profile, self.source.name)
+        self.crops = material.require_crops(profile, profile.cache_of(run))
         train, held, self._test = material.split(profile, self.crops)
         if run.folds:
             train, held = material.in_folds(profile, self.crops.table, train | held, run)
