@@ -17,7 +17,7 @@ STUDY = ROOT / "study"
 # Lower never imports upper; modules of one layer may import each other.
 LAYERS = (
     # pure: no file, no clock, no global state
-    {"landmarks", "heatmaps", "boundaries", "metrics", "models"},
+    {"landmarks", "heatmaps", "boundaries", "metrics", "confidence", "models"},
     {"paths", "device", "paper"},
     {"datasets", "standin", "faces"},
     {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower"},
