@@ -70,12 +70,51 @@ def train(args):
 
 
 def pack(args):
-    """Writes a trained run's weights as one file for `track`."""
+    """Writes a trained run's weights as one file for `predict` and `track`."""
     from study import pack as packing
 
     profile = _profile(args)
-    made = packing.pack(profile, profile.run(args.run), Path(args.out))
+    made = packing.pack(profile, profile.run(args.run), Path(args.out), half=args.half)
     print(f"{args.out}: {made.kind}, F={made.config.size}, L={made.config.length}")
+
+
+def predict(args):
+    """Marks the faces of photographs: landmarks as CSV, JSON and .pts, and overlay pictures.
+
+    Exits with 0 where all images were read, whether or not they show a face; with 1 where one
+    could not be read, marked or found, or the marking was interrupted: the others are marked all
+    the same; with 2 where nothing can be marked: usage, weights, boxes, or no place to write to.
+    """
+    from study import predict as marking
+    from study.weights import WeightsError
+
+    try:
+        summary = marking.run(
+            args.images,
+            args.out,
+            weights=args.weights,
+            boxes=_boxes(args.box),
+            decoder=args.decoder,
+            mirror=args.mirror,
+            passes=args.passes,
+            formats=args.format,
+            draw=not args.no_overlay,
+        )
+    except (marking.PredictError, WeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(str(summary).encode(errors="backslashreplace").decode())
+    return 1 if summary.troubles else 0
+
+
+def _boxes(words):
+    """The four numbers of a box, or the path of a list of boxes."""
+    if words is None or len(words) == 1:
+        return words and words[0]
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return words  # not four numbers, as will be said
 
 
 def track(args):
@@ -134,6 +173,11 @@ def plan(args):
     print(planning.Plan(config.load(named), tflops))
 
 
+def _add_weights(sub):
+    helped = "a file of this study's weights; default: the one that ships with it"
+    sub.add_argument("--weights", metavar="FILE", help=helped)
+
+
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m study", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -161,9 +205,27 @@ def _parser():
     sub = with_profile(add("pack", pack))
     sub.add_argument("run", help="such as tracker1d_L192-s0, trained on this machine")
     sub.add_argument("--out", required=True, help="the file")
+    sub.add_argument("--half", action="store_true", help="convolutions in 16 bits: half the size")
+    sub = add("predict", predict)
+    helped = "photographs, and folders, which are searched with all below them"
+    sub.add_argument("images", nargs="+", metavar="IMAGE|DIR", help=helped)
+    sub.add_argument("--out", required=True, help="folder for the results")
+    _add_weights(sub)
+    helped = "tight box of the landmarks in each image: X1 Y1 X2 Y2 in px of the upright picture, "
+    helped += "or a CSV with the columns image, x1, y1, x2, y2; else faces are searched"
+    sub.add_argument("--box", nargs="+", metavar="BOX", help=helped)
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    helped = "average each face with its mirrored picture: twice the time, a little more exact"
+    sub.add_argument("--mirror", action="store_true", help=helped)
+    helped = "looks at a face, from the second one on where the points before were (default 1)"
+    sub.add_argument("--passes", type=int, default=1, help=helped)
+    kinds = ("csv", "json", "pts")
+    helped = "what to write (default: all)"
+    sub.add_argument("--format", nargs="+", choices=kinds, default=kinds, help=helped)
+    sub.add_argument("--no-overlay", action="store_true", help="write no pictures")
     sub = add("track", track)
     sub.add_argument("video", help="of any common container; its largest face is followed")
-    sub.add_argument("--weights", required=True, help="a file of this study's weights")
+    _add_weights(sub)
     sub.add_argument("--out", required=True, help="folder for the results")
     sub.add_argument("--decoder", help="in place of the weights' own")
     sub.add_argument("--lam", type=float, help="lambda, in place of the tracker's own")

@@ -19,8 +19,8 @@ LAYERS = (
     # pure: no file, no clock, no global state
     {"landmarks", "heatmaps", "boundaries", "metrics", "confidence", "models"},
     {"paths", "device", "paper"},
-    {"datasets", "standin", "faces"},
-    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower"},
+    {"datasets", "standin", "faces", "photos"},
+    {"config", "training", "tracking", "adversarial", "fitted", "weights", "look", "follower"},
     {"material"},
     {"work"},
     {"runs"},
@@ -29,7 +29,7 @@ LAYERS = (
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
      "video_rivals", "area_figures", "area_answers"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
-     "pack", "plan", "track", "__main__"},
+     "pack", "plan", "track", "marks", "predict", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
