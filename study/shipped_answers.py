@@ -2,8 +2,6 @@
 
 from study import shipped_figures
 
-GOAL, MORE = 3.9, 0.5  # %, with annotated boxes; points that a user's box may cost
-
 
 def scores(table, subset="300W com"):
     """How well the shipped detector marks faces, with each kind of box.

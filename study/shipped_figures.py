@@ -13,7 +13,7 @@ SAYS = {
 
 
 def reliability(table, ax=None):
-    """How often landmarks of a confidence are close: on the diagonal, confidence means what it says.
+    """How often landmarks of a confidence are close: on the diagonal, it means what it says.
 
     Args:
         table: `shipped_tables.reliability`.
@@ -22,10 +22,10 @@ def reliability(table, ax=None):
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="as it says")
     for kind, rows in table.groupby("boxes", sort=False):
         color, marker = BOX[kind]
-        share = floats(rows, "share")
-        ends = np.maximum([share - floats(rows, "low"), floats(rows, "high") - share], 0)
+        share = floats(rows["share"])
+        ends = np.maximum([share - floats(rows["low"]), floats(rows["high"]) - share], 0)
         look = dict(color=color, marker=marker, capsize=2, label=SAYS[kind])
-        ax.errorbar(floats(rows, "confidence"), share, ends, **look)
+        ax.errorbar(floats(rows["confidence"]), share, ends, **look)
     within = table["within"].iloc[0]
     ax.set_xlabel("confidence, mean of a tenth of the landmarks")
     ax.set_ylabel(f"share within {within:.0%} of the eyes' distance")
@@ -64,8 +64,8 @@ def _by_name(ax, table, column, names):
         rows = table[table["boxes"] == kind].set_index(column).loc[names]
         color, marker = BOX[kind]
         at = np.arange(len(names)) + 0.16 * (place - (len(kinds) - 1) / 2)
-        middle = floats(rows, "percent")
-        ends = np.maximum([middle - floats(rows, "low"), floats(rows, "high") - middle], 0)
+        middle = floats(rows["percent"])
+        ends = np.maximum([middle - floats(rows["low"]), floats(rows["high"]) - middle], 0)
         look = dict(color=color, fmt=marker, capsize=2, label=SAYS[kind])
         ax.errorbar(at, middle, np.nan_to_num(ends), **look)
 
