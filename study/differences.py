@@ -56,7 +56,8 @@ def _part(profile, part):
 
 
 def _points(row):
-    return f"{row['points']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f}) points"
+    points = f"{row['points']:+z.2f} ({row['low']:+z.2f} to {row['high']:+z.2f}) points"
+    return f"{points} by the best decoder"
 
 
 def _rounding(profile):
@@ -81,7 +82,7 @@ def _sigma(profile):
     return (
         f"at L/F=3: σ {narrow['sigma_px']:.1f} px in place of {ours['sigma_px']:.1f} px gives "
         f"{narrow['percent']:.2f} in place of {ours['percent']:.2f} %; the σ of L/F=0.25 costs "
-        f"{wide['points']:.2f} points"
+        f"{wide['points']:.2f} points by the best decoder"
     )
 
 
