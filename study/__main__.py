@@ -107,6 +107,23 @@ def predict(args):
     return 1 if summary.troubles else 0
 
 
+def evaluate(args):
+    """Prints how well the shipped detector marks a profile's test faces, by kind of box.
+
+    What is recorded of these weights is printed; else, and with --again, it is measured, which is
+    a look at the test set, counted in test_looks.csv.
+    """
+    from study import shipped, shipped_answers, shipped_tables, tables
+
+    profile = _profile(args)
+    evidence = shipped.ensure(profile, args.again)
+    made = shipped_tables.of_profile(profile, evidence)
+    made = {name: tables.save(table, name, profile.name) for name, table in made.items()}
+    for subset in dict.fromkeys(made["shipped"]["subset"]):
+        print(shipped_answers.scores(made["shipped"], subset))
+    print(shipped_answers.reliability(made["reliability"]))
+
+
 def _boxes(words):
     """The four numbers of a box, or the path of a list of boxes."""
     if words is None or len(words) == 1:
@@ -223,6 +240,8 @@ def _parser():
     helped = "what to write (default: all)"
     sub.add_argument("--format", nargs="+", choices=kinds, default=kinds, help=helped)
     sub.add_argument("--no-overlay", action="store_true", help="write no pictures")
+    sub = with_profile(add("evaluate", evaluate))
+    sub.add_argument("--again", action="store_true", help="measure what is recorded already")
     sub = add("track", track)
     sub.add_argument("video", help="of any common container; its largest face is followed")
     _add_weights(sub)

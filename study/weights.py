@@ -38,7 +38,7 @@ from study.models import Tracker1D
 FORMAT = 2  # raise it when files written before can no longer be read
 HEADER = "study"
 KINDS = ("detector1d", "tracker1d")
-SHIPPED = Path(__file__).with_name("shipped") / "detector.safetensors"
+SHIPPED = Path(__file__).with_name("pretrained") / "detector.safetensors"
 # Layers whose weights can be stored in half precision: the bulk of a file.
 BULK = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
