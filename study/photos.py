@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import stat
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,7 @@ def read(path):
             raise PhotoError(f"{path}: {'a folder' if stat.S_ISDIR(mode) else 'not a file'}")
         if not path.stat().st_size:
             raise PhotoError(f"{path}: empty file")
-        with _unlimited(), Image.open(path) as image:
+        with _ours_alone(), Image.open(path) as image:
             _require_size(path, image)
             return to_rgb(image)
     except PhotoError:
@@ -166,11 +167,15 @@ def _require_size(path, image):
 
 
 @contextlib.contextmanager
-def _unlimited():
-    """Pillow without its own limit of px: ours is checked before anything is decoded."""
+def _ours_alone():
+    """Pillow without its own limit of px, as ours is checked before anything is decoded.
+
+    And without its warnings, which are of odd tags and name no file.
+    """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 
