@@ -16,6 +16,8 @@ integers. An overlay may be larger or smaller than its picture, so that points c
 
 import csv
 import json
+import os
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -58,7 +60,7 @@ def named(paths, out, troubles):
     images, seen, taken = {}, set(), set()
     for path in map(Path, paths):
         for image, plain in _below(path, Path(out), troubles):
-            place = image.resolve()
+            place = os.path.realpath(image)  # Path.resolve raises where links go round
             if place not in seen:
                 seen.add(place)
                 images[image] = _free_name(plain, image.suffix, taken)
@@ -77,9 +79,13 @@ def _below(path, out, troubles):
 
 
 def _free_name(plain, suffix, taken):
-    """The first name that is not taken: file systems may not tell upper from lower case."""
+    """The first name that is not taken: file systems may not tell upper from lower case.
+
+    None ends as the names of second faces do.
+    """
     names = [plain, plain + suffix, *(f"{plain}-{n}" for n in range(2, len(taken) + 3))]
-    name = next(name for name in names if name.casefold() not in taken)
+    free = (name for name in names if name.casefold() not in taken)
+    name = next(name for name in free if not re.search(r"\.face\d+$", name, re.IGNORECASE))
     taken.add(name.casefold())
     return name
 
@@ -87,8 +93,8 @@ def _free_name(plain, suffix, taken):
 def require_free(images, out, boxes=None):
     """Raises a PredictError where results would replace what may be no results.
 
-    That is a .pts or .json file in a folder of photographs, which may be an annotation, and the
-    list of boxes itself.
+    That is a .pts or .json file in a folder of photographs, which may be an annotation, one of
+    the photographs, and the list of boxes itself.
 
     Args:
         images: as `named` gives them.
@@ -98,11 +104,14 @@ def require_free(images, out, boxes=None):
     out = Path(out)
     if isinstance(boxes, str | Path) and Path(boxes).resolve() == (out / TABLE).resolve():
         raise PredictError(f"{boxes}: the list of boxes would be replaced: give another folder")
-    folders = {image.resolve().parent for image in images}
+    own = {os.path.realpath(image) for image in images}
+    folders = {os.path.dirname(image) for image in own}
     for name in images.values():
+        if os.path.realpath(out / f"{name}.overlay.jpg") in own:
+            raise PredictError(f"{out / name}.overlay.jpg: a photograph: give another folder")
         for suffix in ("pts", "json"):
             file = out / f"{name}.{suffix}"
-            if file.exists() and file.resolve().parent in folders:
+            if file.exists() and os.path.dirname(os.path.realpath(file)) in folders:
                 raise PredictError(
                     f"{file}: is there already, beside a photograph, and may be an annotation: "
                     "give another folder"
@@ -131,7 +140,7 @@ def read_boxes(path, images):
             ends[image.parts[-count:]].append(image)
     found = defaultdict(list)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = csv.DictReader(file)
             columns = _box_columns(path, rows.fieldnames or ())
             for row in rows:
@@ -139,7 +148,7 @@ def read_boxes(path, images):
                 found[_image_of(row["image"], ends, where)].append(_box_of(row, columns, where))
     except OSError as error:
         raise PredictError(f"{path}: {error.strerror}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
+    except csv.Error as error:
         raise PredictError(f"{path}: not a CSV file: {error}") from error
     return {image: np.array(boxes) for image, boxes in found.items()}
 
@@ -230,8 +239,8 @@ class Sink:
     def _write_files(self, path, base, image, faces):
         base.parent.mkdir(parents=True, exist_ok=True)
         if "json" in self.formats:
-            text = json.dumps(record(path, image, faces, self.meta), ensure_ascii=False, indent=1)
-            self._file(base, ".json").write_text(text + "\n", **TEXT)
+            text = json.dumps(record(path, image, faces, self.meta), indent=1)
+            self._file(base, ".json").write_text(text + "\n")
         for number, face in enumerate(faces if "pts" in self.formats else ()):
             ending = f".face{number}.pts" if number else ".pts"
             write_pts(self._file(base, ending), face.points)

@@ -4,10 +4,11 @@ import contextlib
 import os
 import re
 import stat
+import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from study.datasets.formats import DAMAGE, cause
 
@@ -16,10 +17,9 @@ SUFFIXES = frozenset(
     ".avif .bmp .gif .heic .heif .jfif .jp2 .jpe .jpeg .jpg .mpo .pbm .pgm .png .pnm .ppm .tga "
     ".tif .tiff .webp".split()
 )
-# A picture of more px is refused. To decode one takes up to 12 bytes a px for a moment, 3 of which
+# A picture of more px is refused. To decode one takes up to 10 bytes a px for a moment, 3 of which
 # stay. Pillow's own limit, 179 million, is an error that does not say what to do.
 LIMIT = 200_000_000
-SIXTEEN_BITS = 257  # levels of 16 bits to one of 8
 BACKGROUND = (255, 255, 255)  # behind what is transparent
 
 
@@ -99,7 +99,7 @@ def read(path):
             raise PhotoError(f"{path}: {'a folder' if stat.S_ISDIR(mode) else 'not a file'}")
         if not path.stat().st_size:
             raise PhotoError(f"{path}: empty file")
-        with _unlimited(), Image.open(path) as image:
+        with _ours_alone(), Image.open(path) as image:
             _require_size(path, image)
             return to_rgb(image)
     except PhotoError:
@@ -143,7 +143,8 @@ def _on_background(image):
 def _upright(image):
     """The image turned as its tag says; one whose tags are damaged stays as it is."""
     try:
-        return ImageOps.exif_transpose(image)
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) != 1
+        return ImageOps.exif_transpose(image) if turned else image  # no copy, which may be large
     except DAMAGE:
         return image
 
@@ -152,7 +153,7 @@ def _of_sixteen_bits(levels):
     """(H, W) whole numbers from 0 to 65535 as (H, W, 3) uint8."""
     if levels.min() < 0 or levels.max() > 65535:
         raise ValueError(f"levels from {levels.min()} to {levels.max()}: more than 16 bits")
-    grey = (levels // SIXTEEN_BITS).astype(np.uint8)
+    grey = (levels // 256).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
@@ -166,11 +167,15 @@ def _require_size(path, image):
 
 
 @contextlib.contextmanager
-def _unlimited():
-    """Pillow without its own limit of px: ours is checked before anything is decoded."""
+def _ours_alone():
+    """Pillow without its own limit of px, as ours is checked before anything is decoded.
+
+    And without its warnings, which are of odd tags and name no file.
+    """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -142,7 +142,7 @@ class Marker:
         points, sure = self._look(image, boxes)
         if not self.mirror:
             return points, sure
-        width, order = image.shape[1], np.argsort(self.scheme.mirror)
+        width, order = image.shape[1], list(self.scheme.mirror)
         corners = mirrored(boxes.reshape(-1, 2, 2), width)  # the left one is the right one now
         other, also = self._look(image[:, ::-1], corners.reshape(-1, 4)[:, [2, 1, 0, 3]])
         other, also = mirrored(other, width)[:, order], also[:, order]
@@ -337,7 +337,8 @@ def _given_boxes(boxes, images, summary):
             left = len(images) - len(given)
             summary.notes.append(f"{boxes} names {left} of the images not: searched for faces")
         return given
-    box = np.asarray(boxes, dtype=np.float64)
-    if box.shape != (4,):
-        raise PredictError(f"box: {box.size} numbers, not the four x1, y1, x2, y2")
+    try:
+        box = np.asarray(boxes, dtype=np.float64).reshape(4)
+    except (TypeError, ValueError):
+        raise PredictError(f"box {boxes}: not the four numbers x1, y1, x2, y2") from None
     return dict.fromkeys(images, box)

@@ -257,8 +257,8 @@ def _meta(path, values):
     except (configs.ConfigError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: config: {_line(error)}") from error
     own = {key: values[key] for key in _PLAIN}
-    own["placement"] = own["placement"] and tuple(own["placement"])
     try:
+        own["placement"] = own["placement"] and tuple(own["placement"])
         calibration = _calibration(values["calibration"])
         return Meta(config=config, tracker=tracker, calibration=calibration, **own)
     except (ValueError, KeyError, TypeError) as error:
