@@ -138,6 +138,18 @@ def track(args):
         raise tracking.TrackError(summary.trouble)
 
 
+def export(args):
+    """Writes a detector as ONNX, its decoder inside: for other languages, or without PyTorch."""
+    from study import export as exporting
+
+    meta = exporting.export(args.out, args.weights, args.decoder)
+    decoder = args.decoder or meta.config.decoder
+    size, length = meta.config.size, meta.config.length
+    print(f"{args.out}: {meta.landmarks} landmarks, F={size}, L={length}, decoder {decoder}")
+    if "exported" in meta.about:
+        print(f"note: {meta.about['exported']}")
+
+
 def report(args):
     """Makes tables, figures and the page of a profile again from its records."""
     from study import report as page
@@ -230,6 +242,10 @@ def _parser():
     sub.add_argument("--decoder", help="in place of the weights' own")
     sub.add_argument("--lam", type=float, help="lambda, in place of the tracker's own")
     sub.add_argument("--no-overlay", action="store_true", help="write the CSV alone")
+    sub = add("export", export)
+    _add_weights(sub)
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    sub.add_argument("--out", required=True, metavar="FILE", help="such as detector.onnx")
     with_profile(add("report", report))
     add("readme", readme)
     sub = with_profile(add("bench", bench))
