@@ -102,7 +102,7 @@ class Runner:
             raise OnnxError(f"{path}: {error}") from error
 
     def __call__(self, image, boxes):
-        """The landmarks of faces in a picture, as a `predict.Marker` of the same weights finds them.
+        """The landmarks of faces in a picture: those of a `predict.Marker` of the same weights.
 
         Args:
             image: a path, a Pillow image, or (H, W, 3) uint8 RGB.
