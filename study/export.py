@@ -64,7 +64,7 @@ def export(path, weights=None, decoder=None):
     path = Path(path)
     if path.is_dir():
         raise OnnxError(f"{path}: a folder, not the file to write")
-    detector, meta = _detector(weights)
+    detector, meta = load(weights)
     decoder = decoder or meta.config.decoder
     if decoder not in DECODERS:
         raise OnnxError(f"decoder {decoder!r} is unknown; there are {', '.join(DECODERS)}")
@@ -83,8 +83,15 @@ def export(path, weights=None, decoder=None):
     return meta
 
 
-def _detector(weights):
-    """The detector of a file of weights, and its Meta."""
+def load(weights=None):
+    """The detector of a file of weights, and its Meta; of a tracker, those of the one inside.
+
+    Args:
+        weights: as for `export`.
+
+    Raises:
+        WeightsError: unusable weights.
+    """
     model, meta = weight_files.load(weights)
     if meta.kind != "tracker1d":
         return model, meta

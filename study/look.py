@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from study import device as devices
 from study import faces
 from study.datasets import crops
 
@@ -51,6 +52,7 @@ def can_be_face(box, shape):
     return bool(inside and SMALLEST <= side <= max(height, width))
 
 
+@devices.on_one_thread()
 def crop(image, affine, side):
     """`crops.cut` of a frame, for a fraction of its cost: (side, side, 3) uint8.
 
@@ -107,14 +109,13 @@ def _resampled(window, step, first, side):
     window = window[low[1] : high[1], low[0] : high[0]]
     window = cv2.copyMakeBorder(window, top, bottom, left, right, cv2.BORDER_REPLICATE)
     for axis in (0, 1):  # along x, then along y; each pass turns the picture
-        turned = torch.from_numpy(cv2.transpose(window))
-        window = _pass(turned, step, first[axis] - start[axis], side).numpy()
+        window = _pass(cv2.transpose(window), step, first[axis] - start[axis], side)
     return window
 
 
 def _pass(picture, step, first, side):
     """Resamples the rows of a picture (R, W, 3) uint8 -> (side, W, 3) uint8."""
-    rows = picture.reshape(len(picture), -1).float()
+    rows = torch.from_numpy(picture).reshape(len(picture), -1).float()
     start, weights = _lanczos(step, first, side)
     taps = weights.shape[1]
     dense = torch.zeros(side, len(rows))
@@ -124,7 +125,8 @@ def _pass(picture, step, first, side):
         high = min(low + BAND, side)
         near = slice(start[low], start[high - 1] + taps)
         torch.mm(dense[low:high, near], rows[near], out=found[low:high])
-    return found.round_().clamp_(0, 255).to(torch.uint8).reshape(side, *picture.shape[1:])
+    rounded = cv2.convertScaleAbs(found.clamp_(min=0).numpy())  # at most 255
+    return rounded.reshape(side, *picture.shape[1:])
 
 
 def _lanczos(step, first, side):
@@ -138,11 +140,12 @@ def _lanczos(step, first, side):
     centre = first + step * torch.arange(side, dtype=torch.float64)
     start = (centre - LOBES * wide).floor().long()
     taps = torch.arange(math.ceil(2 * LOBES * wide) + 1)
-    away = (start[:, None] + taps - centre[:, None]) / wide
+    away = ((start[:, None] + taps - centre[:, None]) / wide).float()
     weights = torch.sinc(away) * torch.sinc(away / LOBES) * (away.abs() < LOBES)
-    return start, (weights / weights.sum(dim=1, keepdim=True)).float()
+    return start, weights / weights.sum(dim=1, keepdim=True)
 
 
+@devices.on_one_thread()
 def look(image, box, meta):
     """A network's input and the way back from it.
 
@@ -176,6 +179,7 @@ def look(image, box, meta):
     return images, to_image
 
 
+@devices.on_one_thread()
 def look_at_all(image, boxes, meta):
     """`look` at each of several boxes.
 
