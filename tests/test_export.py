@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import re
+import types
 
 import numpy as np
 import onnx
@@ -8,7 +10,7 @@ import torch
 from real_faces import REAL, needs_real_faces
 
 from study import __main__ as cli
-from study import device, export, exported, look, photos, predict, training, weights
+from study import device, export, exported, look, paths, photos, predict, training, weights
 from study.confidence import Calibration
 from study.config import TrainingConfig
 from study.datasets import crops, formats
@@ -282,6 +284,64 @@ def test_no_file_and_a_folder_are_named(tmp_path):
         Runner(tmp_path / "none.onnx")
     with pytest.raises(OnnxError, match="a folder"):
         Runner(tmp_path)
+
+
+# --- what docs/export.md says -----------------------------------------------------------------
+
+
+def documented():
+    """The first Python block of docs/export.md."""
+    text = (paths.ROOT / "docs" / "export.md").read_text()
+    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_the_documented_lines_mark_a_photograph_with_numpy_and_onnxruntime_alone(
+    drawn, trained, tmp_path, monkeypatch
+):
+    (tmp_path / "detector.onnx").write_bytes(trained[1].read_bytes())
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(documented(), names)
+    modules = {value.__name__ for value in names.values() if isinstance(value, types.ModuleType)}
+    assert modules == {"json", "numpy", "onnxruntime"}
+    runner, off = Runner(trained[1]), []
+    for image, _, boxes in drawn:
+        points, sure = runner(image, boxes)
+        for row, box in enumerate(boxes):
+            found, confidence = names["mark"](image, box)
+            assert found.shape == (N, 2)
+            off.append((found - points[row]) / (META.scale * (box[2:] - box[:2]).max() / F))
+            assert np.abs(confidence - sure[row]).mean() < 0.05
+    assert np.abs(np.mean(off, axis=(0, 1))).max() < 0.02  # px of the crop: not shifted
+    assert np.median(np.abs(off)) < 0.1
+
+
+def test_the_documented_crop_is_the_studys(monkeypatch):
+    """A ramp, which both filters leave as it is, comes back at the places that both name."""
+    seen = []
+
+    class Session:
+        def __init__(self, *_, **__):
+            pass
+
+        def get_modelmeta(self):
+            return types.SimpleNamespace(custom_metadata_map=exported.describe(META, "local"))
+
+        def run(self, _, inputs):
+            seen.append(inputs["images"])
+            return np.tile([[3.0, 20.0]], (1, N, 1)), np.ones((1, N))
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    names = {}
+    exec(documented(), names)
+    y, x = np.mgrid[:200, :220]
+    ramp = np.stack([x, y, 0 * x], axis=-1).astype(np.uint8)
+    box = (40.3, 60.8, 130.1, 121.7)
+    points, _ = names["mark"](ramp, box)
+    images, to_image = look.look(ramp, box, META)
+    assert seen[0].dtype == np.float32 and seen[0].shape == images.shape
+    assert np.abs(seen[0] - images.numpy()).max() < 0.6 / 255  # of a grey level's rounding
+    assert np.allclose(points, to_image(torch.tensor([[[3.0, 20.0]]]))[0], atol=1e-4)
 
 
 # --- what is not exported ---------------------------------------------------------------------
