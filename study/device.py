@@ -54,17 +54,3 @@ def set_threads(count):
     """Threads of this process; two-thread work beside other load collapses if they spin."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     torch.set_num_threads(count)
-
-
-@contextlib.contextmanager
-def on_one_thread():
-    """A context, or decorator, for work so small that several threads take longer at it.
-
-    Beside other load they take longer by far.
-    """
-    count = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        yield
-    finally:
-        torch.set_num_threads(count)

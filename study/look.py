@@ -1,5 +1,6 @@
 """The square of a picture that a network looks at, and the way back from it."""
 
+import contextlib
 import math
 
 import cv2
@@ -7,13 +8,26 @@ import numpy as np
 import torch
 from PIL import Image
 
-from study import device as devices
 from study import faces
 from study.datasets import crops
 
 SMALLEST = 8.0  # px; a smaller face has no features
 LOBES = 3  # of Lanczos' filter, as Pillow has it
 BAND = 20  # px of a crop that are resampled together, from what lies near them
+
+
+@contextlib.contextmanager
+def _on_one_thread():
+    """A context, or decorator, for work so small that several threads take longer at it.
+
+    Beside other load they take longer by far.
+    """
+    count = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def tight_box(points):
@@ -52,7 +66,7 @@ def can_be_face(box, shape):
     return bool(inside and SMALLEST <= side <= max(height, width))
 
 
-@devices.on_one_thread()
+@_on_one_thread()
 def crop(image, affine, side):
     """`crops.cut` of a frame, for a fraction of its cost: (side, side, 3) uint8.
 
@@ -145,7 +159,7 @@ def _lanczos(step, first, side):
     return start, weights / weights.sum(dim=1, keepdim=True)
 
 
-@devices.on_one_thread()
+@_on_one_thread()
 def look(image, box, meta):
     """A network's input and the way back from it.
 
@@ -179,7 +193,7 @@ def look(image, box, meta):
     return images, to_image
 
 
-@devices.on_one_thread()
+@_on_one_thread()
 def look_at_all(image, boxes, meta):
     """`look` at each of several boxes.
 

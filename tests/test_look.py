@@ -114,6 +114,18 @@ def test_a_picture_of_a_view_is_cut_as_its_copy_is():
     assert np.array_equal(look.crop(image, affine, SIDE), look.crop(image.copy(), affine, SIDE))
 
 
+def test_looking_leaves_the_threads_as_they_were():
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        look.look_at_all(picture(), np.array(BOXES), META)
+        with pytest.raises(ValueError):
+            look.look(picture(), (900.0, 50.0, 980.0, 130.0), META)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_square_outside_the_picture_is_named():
     with pytest.raises(ValueError, match="outside the image"):
         look.look(picture(), (900.0, 50.0, 980.0, 130.0), META)
