@@ -1,7 +1,6 @@
 """The command line: python -m study COMMAND."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -176,8 +175,6 @@ def bench(args):
 
         print(timing.train(_profile(args), args.seconds))
     else:
-        # Before torch is here: threads that spin while they wait collapse beside other load.
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         from study import config, latency
 
         if args.out and not Path(args.out).parent.is_dir():

@@ -116,7 +116,8 @@ def measure(weights=None, seconds=20.0, progress=True):
         network_ms, decode_ms and total_ms, medians; low_ms and high_ms, quartiles of the total;
         ms_a_face and faces_per_s, of the median; times_pytorch, PyTorch's total over this one,
         median of the turns; calls, that each row is the median of; face_px, machine,
-        cores, torch, onnxruntime, decoder, size and length.
+        cores, load (of the machine in its last minute), waiting (of PyTorch's threads, as the
+        environment's OMP_WAIT_POLICY says), torch, onnxruntime, decoder, size and length.
 
     Raises:
         WeightsError: unusable weights.
@@ -186,6 +187,8 @@ def _about(meta):
         "face_px": round((box[2:] - box[:2]).max()),
         "machine": cpu(),
         "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 1),
+        "waiting": os.environ.get("OMP_WAIT_POLICY", "default").lower(),
         "torch": torch.__version__,
         "onnxruntime": onnxruntime.__version__,
         "decoder": meta.config.decoder,
@@ -219,8 +222,8 @@ def text(table):
     )
     cells = {name: shown[name].map(form.format) for name, form in SHOWN.items()}
     lines = [
-        f"{one['machine']}, {one['cores']} cores; torch {one['torch']}, onnxruntime "
-        f"{one['onnxruntime']}",
+        f"{one['machine']}, {one['cores']} cores, load {one['load']}; torch {one['torch']} "
+        f"(OMP_WAIT_POLICY {one['waiting']}), onnxruntime {one['onnxruntime']}",
         f"F={one['size']}, L={one['length']}, decoder {one['decoder']}; a face of "
         f"{one['face_px']} px in a photograph of {PICTURE} px; medians of "
         f"{table['calls'].min()} calls or more",
