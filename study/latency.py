@@ -22,8 +22,10 @@ from study.standin import face
 STAGES = ("crop", "network", "decode")
 THREADS, BATCHES = (1, 2), (1, 16)
 PICTURE = 640  # px, the side of the photograph
-CALLS = 10  # of one way before it is the other's turn; one more before them is not counted
-FEWEST = 3  # turns of each, however few seconds there are
+# Faces of a turn of one way before it is the other's, which leaves it caches of its own; one call
+# before them is not counted.
+TURN = 50
+FEWEST = 3  # turns, and calls of a turn, however many faces are marked at once
 # What of the columns is printed, and how.
 SHOWN = {
     "runtime": "{}",
@@ -150,19 +152,20 @@ def _on(threads):
 
 
 def _in_turn(ways, image, boxes, meta, seconds):
-    """Seconds of the stages of ways that take turns: (turns, ways, CALLS, stages)."""
+    """Seconds of the stages of ways that take turns: (turns, ways, calls, stages)."""
     turns, start = [], time.perf_counter()
+    calls = max(FEWEST, TURN // len(boxes))
     while len(turns) < FEWEST or time.perf_counter() < start + seconds:
         turns.append([])
         for way in ways:
-            calls = [_stages(way, image, boxes, meta) for _ in range(CALLS + 1)]
-            turns[-1].append(calls[1:])
+            times = [_stages(way, image, boxes, meta) for _ in range(1 + calls)]
+            turns[-1].append(times[1:])
     return np.array(turns)
 
 
 def _rows(ways, times, threads, faces):
     """A row of the table for each of the ways; times as `_in_turn` gives them."""
-    totals = times.sum(axis=-1)  # (turns, ways, CALLS)
+    totals = times.sum(axis=-1)  # (turns, ways, calls)
     of_turns = np.median(totals, axis=-1)
     for number, way in enumerate(ways):
         low, middle, high = np.percentile(1e3 * totals[:, number], [25, 50, 75])
@@ -231,6 +234,6 @@ def text(table):
         "crop: uint8 photograph and box to images; decode: heatmaps to points in px of the "
         "photograph, and confidences",
         "* network+decode: the decoder is inside the ONNX file, and `decode` only the way back",
-        f"times_pytorch: PyTorch's total over this one, median of turns of {CALLS} calls",
+        "times_pytorch: PyTorch's total over this one, median of the turns",
     ]
     return "\n".join(lines)

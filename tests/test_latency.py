@@ -38,7 +38,7 @@ def test_the_table_has_every_combination_and_its_parts_add_up(file, tmp_path, ca
     assert np.allclose(table["ms_a_face"], table["total_ms"] / table["faces"], rtol=1e-3)
     assert np.allclose(table["faces_per_s"] * table["ms_a_face"], 1000, rtol=1e-2)
     assert (table["times_pytorch"][table["runtime"] == "PyTorch"] == 1).all()
-    assert (table["calls"] >= latency.FEWEST * latency.CALLS).all()
+    assert (table["calls"] >= latency.FEWEST**2).all()
     printed = capsys.readouterr().out
     for said in (latency.cpu(), torch.__version__, "F=32, L=96, decoder argmax", "network+decode"):
         assert said in printed
