@@ -151,6 +151,18 @@ def track(args):
         raise tracking.TrackError(summary.trouble)
 
 
+def export(args):
+    """Writes a detector as ONNX, its decoder inside: for other languages, or without PyTorch."""
+    from study import export as exporting
+
+    meta = exporting.export(args.out, args.weights, args.decoder)
+    decoder = args.decoder or meta.config.decoder
+    size, length = meta.config.size, meta.config.length
+    print(f"{args.out}: {meta.landmarks} landmarks, F={size}, L={length}, decoder {decoder}")
+    if "exported" in meta.about:
+        print(f"note: {meta.about['exported']}")
+
+
 def report(args):
     """Makes tables, figures and the page of a profile again from its records."""
     from study import report as page
@@ -166,10 +178,24 @@ def readme(args):
 
 
 def bench(args):
-    """Times the training loop against the same step on one fixed batch."""
-    from study import bench as timing
+    """Times a profile's training loop, or marking faces by PyTorch and by ONNX.
 
-    print(timing.train(_profile(args), args.seconds))
+    train: against the same step on one fixed batch. predict: from a photograph and a box to
+    landmarks, stage by stage, on one thread and on two, of one face and of sixteen at once.
+    """
+    if args.what == "train":
+        from study import bench as timing
+
+        print(timing.train(_profile(args), args.seconds))
+    else:
+        from study import config, latency
+
+        if args.out and not Path(args.out).parent.is_dir():
+            raise config.ConfigError(f"{args.out}: there is no folder {Path(args.out).parent}")
+        table = latency.measure(args.weights, args.seconds)
+        print(latency.text(table))
+        if args.out:
+            table.to_csv(args.out, index=False, float_format="%.4f")
 
 
 def plan(args):
@@ -245,11 +271,17 @@ def _parser():
     sub.add_argument("--decoder", help="in place of the weights' own")
     sub.add_argument("--lam", type=float, help="lambda, in place of the tracker's own")
     sub.add_argument("--no-overlay", action="store_true", help="write the CSV alone")
+    sub = add("export", export)
+    _add_weights(sub)
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    sub.add_argument("--out", required=True, metavar="FILE", help="such as detector.onnx")
     with_profile(add("report", report))
     add("readme", readme)
     sub = with_profile(add("bench", bench))
-    sub.add_argument("what", choices=["train"])
+    sub.add_argument("what", choices=["train", "predict"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    _add_weights(sub)
+    sub.add_argument("--out", metavar="CSV", help="where `predict` writes its table to as well")
     sub = add("plan", plan)
     sub.add_argument("named", nargs="?", metavar="PROFILE", help="paper, or PROFILE=paper")
     sub.add_argument("--profile", help="demo (default), cpu, paper or tiny")

@@ -32,7 +32,8 @@ LAYERS = (
      "video_rivals", "area_figures", "area_answers"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
      "pack", "plan", "track", "marks", "predict", "differences", "equations", "shipped",
-     "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "__main__"},
+     "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "export",
+     "exported", "latency", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
