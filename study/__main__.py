@@ -254,10 +254,11 @@ def _parser():
     helped += "or a CSV with the columns image, x1, y1, x2, y2; else faces are searched"
     sub.add_argument("--box", nargs="+", metavar="BOX", help=helped)
     sub.add_argument("--decoder", help="in place of the weights' own")
-    helped = "average each face with its mirrored picture: twice the time, a little more exact"
-    sub.add_argument("--mirror", action="store_true", help=helped)
-    helped = "looks at a face, from the second one on where the points before were (default 1)"
-    sub.add_argument("--passes", type=int, default=1, help=helped)
+    helped = "average each face with its mirrored picture (default), or take half the time"
+    mirrored = argparse.BooleanOptionalAction
+    sub.add_argument("--mirror", action=mirrored, default=None, help=helped)
+    helped = "looks at a face, from the second one on where the points before were (default 2)"
+    sub.add_argument("--passes", type=int, default=2, help=helped)
     kinds = ("csv", "json", "pts")
     helped = "what to write (default: all)"
     sub.add_argument("--format", nargs="+", choices=kinds, default=kinds, help=helped)

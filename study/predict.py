@@ -24,6 +24,7 @@ from study.landmarks import SCHEMES
 from study.marks import PredictError
 
 BATCH = 64  # faces a pass; a crowd takes several
+PASSES = 2  # best on held-out faces, as is mirroring: notebook 13
 LARGEST = 10  # side of a box in longer sides of the picture
 
 
@@ -53,7 +54,8 @@ class Marker:
         weights: a file as `weights.save` writes it; None is the one that ships with the study.
         decoder: a key of DECODERS; None takes the weights' own.
         mirror: whether to mark each face in the mirrored picture as well, and to average: twice
-            the time, and of a mirrored picture exactly the mirrored points.
+            the time, and of a mirrored picture exactly the mirrored points. None does so where
+            the scheme is known.
         passes: how often the network looks at a face: from the second time on, its crop is
             placed by the points of the time before.
         find: function from a picture to boxes, as `faces.find_all`.
@@ -65,7 +67,7 @@ class Marker:
     """
 
     def __init__(
-        self, weights=None, *, decoder=None, mirror=False, passes=1, find=faces.find_all
+        self, weights=None, *, decoder=None, mirror=None, passes=PASSES, find=faces.find_all
     ):
         model, self.meta = weight_files.load(weights)
         self.decoder = decoder or self.meta.config.decoder
@@ -76,7 +78,8 @@ class Marker:
             raise PredictError(f"passes is {passes}; the network looks once at least")
         if mirror and self.scheme is None:
             raise PredictError(f"scheme {self.meta.scheme!r} is unknown, and so its mirror order")
-        self.mirror, self.passes, self.find = mirror, passes, find
+        self.mirror = self.scheme is not None if mirror is None else mirror
+        self.passes, self.find = passes, find
         self.device = devices.choose()
         model = self.device.place(model)
         self.tracker = model if self.meta.kind == "tracker1d" else None
@@ -259,8 +262,8 @@ def run(
     weights=None,
     boxes=None,
     decoder=None,
-    mirror=False,
-    passes=1,
+    mirror=None,
+    passes=PASSES,
     formats=marks.FORMATS,
     draw=True,
     progress=True,

@@ -186,7 +186,7 @@ def test_a_runner_marks_a_photograph_as_a_marker_does(drawn, trained):
     image, _, boxes = drawn[0]
     for batch in (boxes, boxes[0]):
         points, sure = Runner(trained[1])(image, batch)
-        wanted = predict.Marker(trained[0])(image, batch)
+        wanted = predict.Marker(trained[0], mirror=False, passes=1)(image, batch)
         assert points.shape == (len(wanted), N, 2) and sure.shape == (len(wanted), N)
         for row, one in enumerate(wanted):
             assert np.abs(points[row] - one.points).max() < 1e-2  # px of the picture
