@@ -7,7 +7,7 @@ import functools
 import math
 import re
 
-from study import claims, differences, equations, paths, tables
+from study import claims, differences, equations, model_card, paths, tables
 from study.differences import change
 
 PROFILE = "cpu"
@@ -240,5 +240,12 @@ MAKERS = {
     "equations": equations.table,
     "every-equation": equations.index,
     "unnumbered": equations.unnumbered,
+    "photo": functools.partial(model_card.photo, PROFILE),
+    "card-facts": model_card.facts,
+    "card-scores": functools.partial(model_card.scores, PROFILE),
+    "card-areas": functools.partial(model_card.by, PROFILE, "shipped_areas", "area", "area"),
+    "card-turns": functools.partial(model_card.by, PROFILE, "shipped_turns", "turn", "turned"),
+    "card-confidence": functools.partial(model_card.confidence, PROFILE),
+    "card-choices": functools.partial(model_card.choices, PROFILE),
     **{name: functools.partial(differences.text, name, PROFILE) for name in differences.MEASURED},
 }
