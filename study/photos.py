@@ -112,7 +112,7 @@ def read(path):
         heif = path.suffix.lower() in (".heic", ".heif")
         what = "HEIF, which is not read: save it as JPEG" if heif else cause(error)
         raise PhotoError(f"{path}: {what}") from error
-    except DAMAGE as error:
+    except (*DAMAGE, RuntimeError) as error:  # the latter of AVIF
         raise PhotoError(f"{path}: {_one_line(error)}") from error
 
 
