@@ -39,8 +39,8 @@ def photo(profile):
     rows = table[table["subset"] == SUBSET].set_index("boxes")
     found = rows.loc["found"]
     return _lines(
-        f"On {found['faces']} test faces of {SUBSET} that the built-in face detector crops, NRMSE is "
-        f"{_interval(found)}, {found['missed']} missed; with annotated boxes, as in benchmarks, "
+        f"On {found['faces']} test faces of {SUBSET} that the built-in face detector crops, NRMSE "
+        f"is {_interval(found)}, {found['missed']} missed; with annotated boxes, as in benchmarks, "
         f"{_interval(rows.loc['annotated'])}."
     )
 

@@ -37,7 +37,7 @@ class Face(NamedTuple):
             eyes' distance that the weights' calibration says. Of weights without calibration: the
             lower of its two peaks, which is 1 for a sure one and no probability.
         box: (4,) x1, y1, x2, y2, where the landmarks' tight box was expected: the given one, or
-            that of the found face; after several passes that of the last but one.
+            that of the found face.
         score: of the face detector; None where the box was given.
     """
 
@@ -129,9 +129,10 @@ class Marker:
         if not len(boxes):
             return []
         points, sure = self._mark(image, boxes)
+        near = boxes
         for _ in range(self.passes - 1):
-            boxes = closer(boxes, points, image.shape)
-            points, sure = self._mark(image, boxes)
+            near = closer(near, points, image.shape)
+            points, sure = self._mark(image, near)
         return [Face(*face) for face in zip(points, sure, boxes, scores, strict=True)]
 
     def _search(self, image):

@@ -77,8 +77,8 @@ def test_an_unknown_run_is_one_line(root, capsys):
 
 def test_an_unknown_group_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "tiny", "--group", "final")
-    known = "resolution, coattention, ablation, rival, aflw, tracker, search, video, folds, "
-    known += "tracker_folds"
+    known = "resolution, coattention, ablation, rival, aflw, tracker, search, shipped, "
+    known += "video, folds, tracker_folds"
     assert line == f"error: no group 'final'; there are {known}"
 
 

@@ -22,19 +22,11 @@ def tight(points):
     return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
-def overlap(one, other):
-    """Intersection over union of two boxes."""
-    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
-    shared = np.prod(np.clip(high - low, 0, None))
-    areas = [np.prod(box[2:] - box[:2]) for box in (one, other)]
-    return shared / (sum(areas) - shared)
-
-
 def test_a_rendered_face_is_found_where_it_is(rendered):
     image, points = rendered
     found = faces.find(image)
     assert len(found) == 1
-    assert overlap(faces.tight_box(found[0]), tight(points)) > 0.6
+    assert faces.overlap(faces.tight_box(found[0]), tight(points)) > 0.6
 
 
 def test_a_found_box_moves_and_grows_with_the_picture(rendered):
@@ -57,7 +49,7 @@ def test_a_small_face_is_found_by_the_fine_search_alone(rendered):
     assert faces.find(picture, fine=False) == []
     (box,) = faces.find(picture)
     small = (points + 0.5) * (80 / 256) - 0.5 + [300, 200]
-    assert overlap(faces.tight_box(box), tight(small)) > 0.5
+    assert faces.overlap(faces.tight_box(box), tight(small)) > 0.5
 
 
 def test_the_largest_face_comes_first(rendered):
@@ -71,11 +63,47 @@ def test_the_largest_face_comes_first(rendered):
     assert sides == sorted(sides, reverse=True) and found[0].x1 > 150
 
 
+def test_all_faces_are_found_small_ones_beside_a_large_one_too(rendered):
+    image, _ = rendered
+    picture = np.full((960, 1280, 3), 90, dtype=np.uint8)
+    for side, x, y in ((512, 20, 40), (128, 700, 100), (60, 900, 600)):
+        small = Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS)
+        picture[y : y + side, x : x + side] = np.asarray(small)
+    assert len(faces.find(picture)) == 1
+    found = faces.find_all(picture)
+    assert [[x < 600, 600 < x < 850, x > 850].index(True) for x, *_ in found] == [0, 1, 2]
+    assert [box.x2 - box.x1 for box in found] == pytest.approx([300, 75, 35], rel=0.3)
+
+
+def test_copies_of_a_small_picture_that_would_be_alike_are_searched_once(monkeypatch):
+    searched = []
+    monkeypatch.setattr(faces, "_search", lambda _, longest: searched.append(longest) or [])
+    for side in (100, 461, 5000):
+        assert faces.find_all(np.zeros((30, side, 3), dtype=np.uint8)) == []
+    assert searched == [200, 640, 922, 640, 1280, 2560]
+
+
+def test_of_boxes_of_one_face_the_surest_is_kept():
+    one, shifted = Box(0, 0, 40, 40, 1.0), Box(10, 0, 50, 40, 2.0)  # 30 of 50 are shared
+    inside, beside = Box(10, 10, 30, 30, 0.5), Box(39, 0, 79, 40, 0.1)
+    kept = faces.without_overlaps([one, beside, shifted, inside])
+    assert kept == [shifted, inside, beside]
+    assert faces.without_overlaps([]) == []
+
+
+def test_overlap_by_hand():
+    assert faces.overlap((0, 0, 40, 40), (10, 0, 50, 40)) == pytest.approx(30 / 50)
+    assert faces.overlap((0, 0, 40, 40), (10, 10, 30, 30)) == pytest.approx(0.25)
+    assert faces.overlap((0, 0, 4, 4), (4, 0, 8, 4)) == faces.overlap((0, 0, 4, 4), (6, 6, 8, 8))
+    assert faces.overlap((0, 0, 4, 4), (6, 6, 8, 8)) == 0
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (3, 500), (240, 320)])
 def test_a_picture_without_a_face_has_none(shape):
     noise = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
-    assert faces.find(noise) == []
-    assert faces.find(np.zeros_like(noise)) == []
+    for find in (faces.find, faces.find_all):
+        assert find(noise) == []
+        assert find(np.zeros_like(noise)) == []
 
 
 @pytest.mark.parametrize(
@@ -88,8 +116,9 @@ def test_a_picture_without_a_face_has_none(shape):
     ],
 )
 def test_what_is_no_picture_is_named(image):
-    with pytest.raises(ValueError, match=r"image is \("):
-        faces.find(image)
+    for find in (faces.find, faces.find_all):
+        with pytest.raises(ValueError, match=r"image is \("):
+            find(image)
 
 
 def test_finding_leaves_the_picture_as_it_was(rendered):

@@ -61,3 +61,33 @@ def test_lines_grow_with_the_face():
 def test_a_face_outside_the_picture_is_no_fault(center):
     drawn = overlay.draw(np.zeros((50, 70, 3), dtype=np.uint8), ring(center))
     assert drawn.shape == (50, 70, 3)
+
+
+def test_of_other_landmarks_the_lines_are_their_schemes_own():
+    for name in ("aflw19", "tf7"):
+        scheme = SCHEMES[name]
+        lines = overlay.features(scheme)
+        assert sorted(n for _, line, _ in lines for n in line) == list(range(scheme.count))
+        for area, line, _ in lines:
+            assert not area or set(line) <= set(scheme.areas[area])
+        drawn = overlay.draw(np.zeros((90, 120, 3), dtype=np.uint8), ring()[: scheme.count], scheme)
+        assert drawn.any()
+
+
+def test_without_a_scheme_there_are_points_and_no_lines():
+    points = np.array([[20.0, 20.0], [100.0, 20.0], [60.0, 70.0]])
+    drawn = overlay.draw(np.zeros((90, 120, 3), dtype=np.uint8), points, None)
+    for x, y in points.astype(int):
+        assert drawn[y, x].tolist() == list(overlay.OTHER)
+    assert not drawn[20, 40:80].any()
+
+
+def test_an_unsure_landmark_is_a_cross_and_the_others_stay_as_they_are():
+    picture, points = np.full((90, 120, 3), 128, dtype=np.uint8), ring()
+    sure = np.arange(68) != 33
+    plain, crossed = overlay.draw(picture, points), overlay.draw(picture, points, sure=sure)
+    x, y = np.round(points[33]).astype(int)
+    assert np.abs(crossed[y, x].astype(int) - overlay.UNSURE).max() < 60
+    ys, xs = np.nonzero((plain != crossed).any(axis=-1))
+    assert np.hypot(xs - points[33, 0], ys - points[33, 1]).max() < 7
+    assert np.array_equal(overlay.draw(picture, points, sure=np.ones(68, dtype=bool)), plain)

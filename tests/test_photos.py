@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, features
 
 from study import photos
 
@@ -166,6 +166,13 @@ def test_a_cut_off_file_is_named(tmp_path, ending, share):
     data = file.read_bytes()
     file.write_bytes(data[: round(len(data) * share)])
     assert trouble(file)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow is built without AVIF")
+def test_a_damaged_avif_is_named(tmp_path):
+    file = saved(tmp_path / "a.avif", levels(20, 30))
+    file.write_bytes(file.read_bytes().replace(b"iloc", b"loci"))
+    assert "Failed to decode" in trouble(file)
 
 
 @pytest.fixture(scope="module")
