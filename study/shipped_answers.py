@@ -22,6 +22,8 @@ def scores(table, subset="300W com"):
 
 
 def _score(row):
+    if row["missed"] == row["faces"]:
+        return f"with {shipped_figures.SAYS[row['boxes']]}, all {row['faces']} missed"
     text = f"{row['percent']:.2f} % ({row['low']:.2f} to {row['high']:.2f} %)"
     text += f" with {shipped_figures.SAYS[row['boxes']]}"
     if row["boxes"] == "annotated":

@@ -29,7 +29,8 @@ def on(evidence):
 
 
 def _interval(errors):
-    return tables.percent(metrics.bootstrap_mean(errors[None]))
+    """Mean and 95 % interval over faces, in percent; NaN where there is no face."""
+    return tables.percent(metrics.bootstrap_mean(errors[None])) if len(errors) else [np.nan] * 3
 
 
 def _subsets(evidence):
@@ -75,7 +76,7 @@ def scores(evidence, looks=0):
                     **{"subset": named, "boxes": kind, "faces": len(errors)},
                     **{"missed": int(missed.sum()), "percent": mean, "low": low, "high": high},
                     **worse,
-                    "median_percent": 100 * np.median(errors[~missed]),
+                    "median_percent": 100 * pd.Series(errors).median(),
                     "failures_percent": 100 * failed.mean(),
                     **{"looks": looks, "data": on(evidence)},
                 }
@@ -84,6 +85,8 @@ def scores(evidence, looks=0):
 
 
 def _worse(errors, usual):
+    if not len(errors):
+        return {}
     found = tables.percent(metrics.bootstrap_difference(errors[None], usual[None]))
     return dict(zip(("worse", "worse_low", "worse_high"), found, strict=True))
 
@@ -114,8 +117,7 @@ def by_turn(evidence):
                 known = errors[~np.isnan(errors)]
                 row = {"subset": named, "boxes": kind, "turn": turn, "faces": len(errors)}
                 row |= {"missed": len(errors) - len(known), "data": on(evidence)}
-                if len(known):
-                    row |= dict(zip(("percent", "low", "high"), _interval(known), strict=True))
+                row |= dict(zip(("percent", "low", "high"), _interval(known), strict=True))
                 rows.append(row)
     return tables.tidy(rows, TURN)
 
@@ -129,6 +131,8 @@ def reliability(evidence, bins=10):
     for kind in evidence.kinds:
         sure = evidence.arrays[f"confidence_{kind}"].astype(np.float64)
         known = ~np.isnan(sure).any(axis=1)
+        if not known.any():
+            continue
         close = evidence.point_errors(kind)[known] <= calibration.WITHIN
         drawn = _redrawn(sure[known], close, bins)
         for number, (mean, share, count) in enumerate(

@@ -140,12 +140,10 @@ def test_mirroring_averages_the_face_with_its_mirrored_one(file):
 
 
 def test_a_second_pass_looks_where_the_points_were(file):
-    first_only, twice = once(file, find=never), once(file, passes=2, find=never)
-    (first,) = first_only(picture(), BOXES[0])
-    (second,) = twice(picture(), BOXES[0])
-    closer = look.tight_box(first.points)
+    (first,) = once(file, find=never)(picture(), BOXES[0])
+    (second,) = once(file, passes=2, find=never)(picture(), BOXES[0])
     assert np.array_equal(second.box, BOXES[0])  # as it was given
-    (expected,) = once(picture(), closer)
+    (expected,) = once(file, find=never)(picture(), look.tight_box(first.points))
     assert np.array_equal(second.points, expected.points)
 
 

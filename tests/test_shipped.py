@@ -66,6 +66,17 @@ def test_a_score_is_of_the_found_faces_and_worse_on_those_same_faces():
     assert found["low"] <= found["percent"] <= found["high"]
 
 
+def test_where_all_faces_are_missed_there_is_no_number(recwarn):
+    made = evidence([0.02, 0.04], found=[np.nan, np.nan])
+    table = shipped_tables.scores(made)
+    assert np.isnan(row(table, boxes="found")["percent"])
+    assert "built-in detector, all 2 missed" in shipped_answers.scores(table)
+    for there in (shipped_tables.by_area(made), shipped_tables.by_turn(made)):
+        assert there[there["boxes"] == "found"]["percent"].isna().all()
+    assert set(shipped_tables.reliability(made)["boxes"]) == {"annotated"}
+    assert not recwarn.list
+
+
 def test_areas_are_means_over_their_landmarks():
     made = evidence([0.02, 0.04])
     made.arrays["error_annotated"][:, 36:48] = 0.5
