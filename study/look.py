@@ -122,16 +122,19 @@ def _resampled(window, step, first, side):
     low, high = np.maximum(start, 0), np.minimum(stop, size)
     window = window[low[1] : high[1], low[0] : high[0]]
     window = cv2.copyMakeBorder(window, top, bottom, left, right, cv2.BORDER_REPLICATE)
-    for axis in (0, 1):  # along x, then along y; each pass turns the picture
-        window = _pass(cv2.transpose(window), step, first[axis] - start[axis], side)
+    for nearest, weights in zip(*_lanczos(step, first - start, side), strict=True):
+        window = _pass(cv2.transpose(window), nearest, weights)  # along x, then along y
     return window
 
 
-def _pass(picture, step, first, side):
-    """Resamples the rows of a picture (R, W, 3) uint8 -> (side, W, 3) uint8."""
-    rows = torch.from_numpy(picture).reshape(len(picture), -1).float()
-    start, weights = _lanczos(step, first, side)
-    taps = weights.shape[1]
+def _pass(picture, start, weights):
+    """Resamples the rows of a picture (R, W, 3) uint8 -> (side, W, 3) uint8.
+
+    Args:
+        start, weights: (side,) and (side, K) of `_lanczos`.
+    """
+    rows = torch.from_numpy(picture.reshape(len(picture), -1).astype(np.float32))
+    side, taps = weights.shape
     dense = torch.zeros(side, len(rows))
     dense.scatter_(1, start[:, None] + torch.arange(taps), weights)
     found, start = torch.empty(side, rows.shape[1]), start.tolist()
@@ -146,17 +149,20 @@ def _pass(picture, step, first, side):
 def _lanczos(step, first, side):
     """Lanczos' weights of px first + i * step, i < side, antialiased where the step is above 1.
 
+    Args:
+        first: (2,), along x and y.
+
     Returns:
-        (side,) the first pixel that each takes from, and (side, K) what that and the following
-        ones are worth; rows sum to 1.
+        (2, side) the first pixel that each takes from, and (2, side, K) what that and the
+        following ones are worth; they sum to 1.
     """
     wide = max(step, 1.0)
-    centre = first + step * torch.arange(side, dtype=torch.float64)
+    centre = torch.from_numpy(first)[:, None] + step * torch.arange(side, dtype=torch.float64)
     start = (centre - LOBES * wide).floor().long()
     taps = torch.arange(math.ceil(2 * LOBES * wide) + 1)
-    away = ((start[:, None] + taps - centre[:, None]) / wide).float()
+    away = ((start[..., None] + taps - centre[..., None]) / wide).float()
     weights = torch.sinc(away) * torch.sinc(away / LOBES) * (away.abs() < LOBES)
-    return start, weights / weights.sum(dim=1, keepdim=True)
+    return start, weights / weights.sum(dim=-1, keepdim=True)
 
 
 @_on_one_thread()

@@ -81,16 +81,16 @@ def test_lanczos_weights_by_hand():
         for d in (0.5, 1.5, 2.5)
     ]
     expected = np.array([*half[::-1], *half]) / (2 * sum(half))
-    start, found = look._lanczos(1.0, 10.5, 4)
-    assert start.tolist() == [7, 8, 9, 10]
-    for row in found.numpy():
+    start, found = look._lanczos(1.0, np.array([10.5, 30.5]), 4)
+    assert start.tolist() == [[7, 8, 9, 10], [27, 28, 29, 30]]
+    for row in found.flatten(0, 1).numpy():
         assert np.allclose(row[row != 0], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("step", [0.3, 1.0, 2.7])
 def test_weights_of_a_pixel_sum_to_one_and_a_constant_stays(step):
-    _, found = look._lanczos(step, 20.2, 9)
-    assert torch.allclose(found.sum(dim=1), torch.ones(9), atol=1e-6)
+    _, found = look._lanczos(step, np.array([20.2, 30.9]), 9)
+    assert torch.allclose(found.sum(dim=-1), torch.ones(2, 9), atol=1e-6)
     gray = np.full((90, 80, 3), 137, dtype=np.uint8)
     assert (look.crop(gray, (step, 30.4, 25.1), 9) == 137).all()
 
