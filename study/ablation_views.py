@@ -5,6 +5,7 @@ import pandas as pd
 
 from study import ablation, claims, folds, paper, views
 from study.config import AFLW
+from study.verdicts import badge
 from study.views import because, general, html_table, interval, number, right
 
 TEXT, WHOLE, TWO = general, number(0), number(2)
@@ -112,7 +113,7 @@ def _gains(table):
         **{"before": ("before", TEXT), "before_percent": ("before, %", TWO)},
         **{"after": ("after", TEXT), "after_percent": ("after, %", TWO)},
         **{"shown": ("decrease, %", plain), "paper_percent": ("the paper's, %", TWO)},
-        "verdict": ("verdict", TEXT),
+        "verdict": ("verdict", badge),
     }
     caption = "Relative decrease of NRMSE from a rival to the 1D detector [95 % interval]"
     return html_table(rows.assign(shown=shown), columns, caption)

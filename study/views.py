@@ -4,7 +4,8 @@ import jinja2
 import markupsafe
 import pandas as pd
 
-from study import claims, paper, results, tables, temporal
+from study import paper, results, tables, temporal
+from study.verdicts import badge
 
 # Table 2's two readings in few words; the page explains them.
 READING = {temporal.TRAINED: "training and test", temporal.TESTED: "test alone"}
@@ -170,17 +171,6 @@ def looks(found):
     return pd.DataFrame(rows, columns=["date", "commit", "runs", "looks"])
 
 
-def claims_view(table):
-    """The claims with a verdict or a place in this study; the rest are counted on the page."""
-    rows = table[table["reason"] != claims.NOT_YET]
-    cells = []
-    for row in rows.to_dict("records"):
-        exact = pd.isna(row["ours_low"]) and not pd.isna(row["ours"])
-        shown = f"{row['ours']:.2f}" if exact else interval(*map(row.get, OURS))
-        cells.append(shown or because(row["reason"]))
-    return rows.assign(shown=cells)
-
-
 # --- videos ------------------------------------------------------------------------------------
 
 
@@ -299,7 +289,7 @@ def _gains_table(gains, data):
             **{"comparison": ("comparison", text), "subset": ("subset", text)},
             **{"decoder": ("decoder", text), "before_percent": ("before, %", number(2))},
             **{"after_percent": ("after, %", number(2)), "ours": ("decrease, %", _plain)},
-            **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", text)},
+            **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", badge)},
         },
         f"Relative decrease of NRMSE [95 % interval]; {data}",
     )
@@ -335,16 +325,6 @@ def _of_runs(found, made):
             looks(found),
             {key: (key, text) for key in ("date", "commit", "runs", "looks")},
             "Looks at the test set",
-        ),
-        "claims": html_table(
-            claims_view(made["claims"]),
-            {
-                **{"claim": ("claim", text), "subset": ("subset", text)},
-                **{"paper_value": ("the paper", text), "unit": ("unit", text)},
-                **{"shown": ("ours", _plain), "verdict": ("verdict", text)},
-                **{"data": ("measured on", text)},
-            },
-            "The paper's claims that this study has reached",
         ),
     }
 
@@ -433,7 +413,7 @@ def _of_videos(made):
                 **{"comparison": ("comparison", text), "subset": ("subset", text)},
                 **{"before_percent": ("before", percent), "after_percent": ("after", percent)},
                 **{"all": ("decrease", _plain), "paper_percent": ("the paper's", percent)},
-                "verdict": ("verdict", text),
+                "verdict": ("verdict", badge),
                 "occluded": ("occluded", _plain),
             },
             "NRMSE (%) before and after, and its relative decrease (%) [95 % interval], paired "
