@@ -20,16 +20,19 @@ LAYERS = (
     {"landmarks", "heatmaps", "boundaries", "metrics", "confidence", "models"},
     {"paths", "device", "paper"},
     {"datasets", "standin", "faces"},
-    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower"},
+    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower",
+     "calibration"},
     {"material"},
     {"work"},
     {"runs"},
     {"prepare", "results"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
-     "video_rivals", "area_figures", "area_answers"},
-    {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
-     "pack", "plan", "track", "differences", "equations", "__main__"},
+     "video_rivals", "area_figures", "area_answers", "failures", "failure_figures"},
+    {"views", "ablation_views", "area_views", "failure_views", "headlines", "key_numbers",
+     "captions", "pictures", "verdicts", "sections", "page", "report", "readme", "ready",
+     "notebook", "bench", "pack", "plan", "track", "differences", "equations", "shipped",
+     "shipped_tables", "shipped_figures", "shipped_answers", "shipped_views", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
