@@ -153,16 +153,29 @@ FIGURES = {
         "Predicted 1D heatmaps of some landmarks of one face, and the true places.",
     ),
     "failures": Shown(
-        "The worst test faces, as arrows on the mean of all faces: each starts at the mean place "
-        "of a landmark and goes by what the prediction misses the truth by. Neither the face nor "
-        "its landmarks are drawn.",
-        "The mean face eight times, each with 68 arrows: what one of the worst test faces is "
-        "missed by, with its file and its NRMSE.",
+        "The worst test faces, each on the mean of all faces: the radius of a circle is how far "
+        "that landmark is from the truth, to scale. Neither the face nor a landmark of it, true or "
+        "predicted, is drawn.",
+        "The mean face several times, each with 68 circles: by how much the landmarks of one of "
+        "the worst test faces are missed, with its file and its NRMSE.",
     ),
     "failures_faces": Shown(
         "The worst test faces, rendered ones, with true and predicted landmarks.",
         "The test faces with the largest errors, each with true and predicted landmarks and its "
         "NRMSE.",
+    ),
+    "shipped_errors": Shown(
+        "What a user's box costs, where, and as heads turn aside. Look for marks of one colour "
+        "that stand clear above those of the annotated boxes.",
+        "NRMSE of the shipped detector by facial area on the left and by how far the head turns "
+        "on the right, one mark for each kind of box, with 95 % intervals.",
+    ),
+    "reliability": Shown(
+        "Does confidence mean what it says? All landmarks of the test faces in ten parts by their "
+        "confidence. Marks on the dotted diagonal came true as often as was said; marks below it "
+        "were too sure.",
+        "Share of landmarks that lie close to the truth over their confidence, one line for each "
+        "kind of box with 95 % intervals, beside the diagonal.",
     ),
     "contact_sheet": Shown(
         "Rendered faces as they are cached, wider than a detector sees them.",

@@ -1,7 +1,7 @@
 """Figures of where the detector errs: on the mean of all faces, which is nobody's; no file read."""
 
 import numpy as np
-from matplotlib.patches import Ellipse
+from matplotlib.patches import Circle, Ellipse
 
 from study import failures
 from study.area_figures import AREA
@@ -86,14 +86,14 @@ def _of_areas(ax, by_area):
     ax.legend(loc="lower right")
 
 
-def failures_on_the_mean(residuals, shape, columns=4, axes=None):
-    """The worst faces as arrows on the mean face, from its landmarks by what is missed.
+def failures_on_the_mean(missed, shape, columns=4, axes=None):
+    """The worst faces as circles on the mean face, as wide as each landmark is missed by.
 
     Args:
-        residuals: `failures.residuals`.
+        missed: `failures.worst`.
         shape: (N, 2) `failures.mean_face`; NaN where there is none.
     """
-    groups = list(residuals.groupby("place", sort=True))
+    groups = list(missed.groupby("place", sort=True))
     rows = max(-(-len(groups) // columns), 1)
     axes = grid(rows, columns, WIDTH * 1.3, 2.3 * rows + 0.5) if axes is None else axes
     if _lacks(axes, shape if groups else shape[:0]):
@@ -101,22 +101,22 @@ def failures_on_the_mean(residuals, shape, columns=4, axes=None):
     for ax in axes.flat[len(groups) :]:
         ax.set_axis_off()
     for ax, (_, face) in zip(axes.flat, groups, strict=False):
-        _arrows(ax, face, shape)
+        _circles(ax, face, shape)
     handles, labels = axes.flat[0].get_legend_handles_labels()
     figure_of(axes).legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    measured_on(axes, residuals.drop_duplicates("place"))
+    measured_on(axes, missed.drop_duplicates("place"))
     return axes
 
 
-def _arrows(ax, face, shape):
+def _circles(ax, face, shape):
+    """One face: a circle around the mean place of each landmark, its radius what it errs by."""
     _strokes(ax, shape)
-    options = dict(angles="xy", scale_units="xy", scale=1, width=0.006, headwidth=3.5, zorder=3)
     for area, rows in face.groupby("area", sort=False):
-        start = shape[rows["landmark"].to_numpy(dtype=int)]
-        missed = rows[["x_percent", "y_percent"]].to_numpy(dtype=float)
         color = AREA.get(area, GREY)
-        ax.quiver(*start.T, *missed.T, color=color, **options)
-        ax.plot([], [], "-", color=color, linewidth=2, label=area)
-    _frame(ax, shape, 30)
+        for place, error in zip(rows["landmark"].astype(int), floats(rows["percent"]), strict=True):
+            circle = Circle(shape[place], error, facecolor=color, edgecolor=color)
+            ax.add_patch(circle).set(alpha=0.3, linewidth=0.6, zorder=2)
+        ax.plot([], [], "o", color=color, alpha=0.6, label=area)
+    _frame(ax, shape, 40)
     row = face.iloc[0]
     ax.set_title(f"{row['id'].split('/')[-1]}: {row['nrmse_percent']:.1f} %", fontsize=8.5)

@@ -54,11 +54,10 @@ def worst_view(table):
     """The worst faces, a row each, with the area that errs most: a data frame.
 
     Args:
-        table: `failures.residuals`.
+        table: `failures.worst`.
     """
-    distance = (table["x_percent"] ** 2 + table["y_percent"] ** 2) ** 0.5
     face = ["place", "id", "subset", "nrmse_percent"]
-    by_area = table.assign(area_percent=distance).groupby([*face, "area"], sort=False)
-    errors = by_area["area_percent"].mean().reset_index()
+    errors = table.groupby([*face, "area"], sort=False)["percent"].mean()
+    errors = errors.rename("area_percent").reset_index()
     most = errors.groupby("place")["area_percent"].idxmax()
     return errors.loc[most].sort_values("place", ignore_index=True)

@@ -1,6 +1,7 @@
 """Where the profile's detector errs, and the test faces that it fails on: tables from residuals.
 
-Nothing here holds a landmark of a face: a residual is what a prediction misses the truth by.
+No table here holds a landmark of a single face, true or predicted, nor which way it is missed:
+only by how much.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ LIMIT = 0.08  # NRMSE above which an area or a face counts as failed: the field'
 WORST = 8  # faces that are shown
 TENTH = 0.1  # share of the faces, the worst ones, that are looked at by area
 FACE = "the whole face"
-RESIDUAL = ["place", "id", "subset", "nrmse_percent", "landmark", "area", "x_percent", "y_percent"]
+MISSED = ["place", "id", "subset", "nrmse_percent", "landmark", "area", "percent"]
 AREA = ["area", "landmarks", "percent", "low", "high", "failed_percent", "worst_tenth_percent"]
 AREA += ["worst_percent", "seeds", "faces", "data"]
 PLACE = ["landmark", "area", "x", "y", "bias_x", "bias_y", "sd_x", "sd_y", "percent"]
@@ -48,26 +49,37 @@ def _relative(arrays):
     return residual / torch.from_numpy(arrays["normalizer"])[:, None, None]
 
 
-def residuals(found, count=WORST):
-    """What the worst test faces of the flagship's first training are missed by.
+def worst(found, count=WORST):
+    """By how much each landmark of the flagship's worst test faces is missed, of its first seed.
 
     Returns:
-        place (1 is the worst), id, subset, nrmse_percent, landmark (0-based), area, x_percent,
-        y_percent (predicted - truth, % of the distance of the outer eye corners), data; empty
-        where nothing is recorded.
+        place (1 is the worst), id, subset, nrmse_percent, landmark (0-based), area, percent (how
+        far the prediction is from the truth, % of the distance of the outer eye corners), data;
+        empty where nothing is recorded.
     """
     parts = []
     for id in flagship(found)[:1]:
-        relative = 100 * _relative(results.predictions(results.folder(found.profile, id))).numpy()
+        arrays = results.predictions(results.folder(found.profile, id))
+        missed = 100 * _relative(arrays).norm(dim=-1).numpy()  # (B, N)
         named = _areas(results.scheme(found.profile))
         for place, face in enumerate(faces(found, id).head(count).to_dict("records"), start=1):
-            missed = relative[face.pop("row")]
-            rows = dict(landmark=range(len(missed)), area=named)
-            rows |= dict(x_percent=missed[:, 0], y_percent=missed[:, 1])
+            rows = dict(percent=missed[face.pop("row")], landmark=range(len(named)), area=named)
             parts.append(pd.DataFrame(face | rows | dict(place=place)))
-    made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=RESIDUAL)
+    made = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=MISSED)
     ids = flagship(found)[:1]
-    return made[RESIDUAL].assign(data=_data(found, ids[0]) if ids else "")
+    return made[MISSED].assign(data=_data(found, ids[0]) if ids else "")
+
+
+def rows_of_worst(found, id, table, count=WORST):
+    """Rows of the worst test faces of one run in the table of its crops, the worst first.
+
+    Args:
+        found: `results.Results`.
+        id: of a recorded run on stills.
+        table: of the `Crops`, one row a face, with id.
+    """
+    row = dict(zip(table["id"], range(len(table)), strict=True))
+    return np.array([row[face] for face in faces(found, id).head(count)["id"]])
 
 
 def _areas(scheme):

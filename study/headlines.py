@@ -4,7 +4,7 @@ import math
 
 import pandas as pd
 
-from study import ablation, answers, claims, failures, tables, temporal
+from study import ablation, answers, claims, failures, shipped_figures, tables, temporal
 
 TO_1D = " to 1D"  # ends a comparison of `rivals.gains` with the 1D detector
 TO_OURS = " to Ours"  # ends one of `video_rivals.gains`
@@ -395,6 +395,29 @@ def failing(table):
         f"{100 * failures.LIMIT:.0f} %; of the worst tenth, {most['worst_percent']:.0f} % err most "
         f"in the {most['area']}."
     )
+
+
+def shipped(table, subset="300W com"):
+    """How well does the shipped detector mark faces, and what does a user's box cost?
+
+    Args:
+        table: `shipped_tables.scores`.
+        subset: as the table names it; where it is not there, its first.
+    """
+    rows = table[table["subset"] == subset]
+    rows = rows if len(rows) else table[table["subset"] == table["subset"].iloc[0]]
+    found = [
+        f"{row['percent']:.2f} % with {shipped_figures.SAYS[row['boxes']]}"
+        for row in rows[rows["percent"].notna()].to_dict("records")
+    ]
+    if not found:
+        return "Not answered yet: every face was missed."
+    missed = rows[rows["missed"] > 0]
+    end = [
+        f"; the {shipped_figures.SAYS[row['boxes']]} misses {row['missed']} of {row['faces']} faces"
+        for row in missed.to_dict("records")
+    ]
+    return f"On {rows['subset'].iloc[0]} its NRMSE is {listed(found)}{''.join(end)}."
 
 
 def in_short(made):

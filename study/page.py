@@ -9,6 +9,7 @@ import markupsafe
 from study import (
     ablation_views,
     area_views,
+    captions,
     failure_views,
     headlines,
     paper,
@@ -16,6 +17,7 @@ from study import (
     results,
     runs,
     sections,
+    shipped_views,
     temporal,
     verdicts,
     views,
@@ -48,14 +50,14 @@ def html(found, made):
         banners=banners(profile),
         in_short=headlines.in_short(made),
         titles={section.id: section.short for section in sections.SECTIONS},
-        figure=lambda name: pictures.figure(profile.name, name),
+        figure=lambda name: picture(profile, name),
         counts=verdicts.counts(made["claims"]),
         judged=verdicts.judged(made["claims"]),
         not_run=verdicts.not_run(made["claims"]),
         badge=verdicts.badge,
         sections=filled(found, made, tables),
         tables=tables,
-        shows_faces=profile.data.standin is not None,
+        shows_faces=shows_faces(profile),
         has_video=profile.video is not None,
         staged=staged(profile),
         missing=missing(found, made),
@@ -75,6 +77,7 @@ def shown_tables(found, made):
         | ablation_views.shown_tables(made)
         | area_views.shown_tables(made)
         | failure_views.shown_tables(made)
+        | shipped_views.shown_tables(made)
     )
 
 
@@ -136,7 +139,21 @@ def _figure(block, found, made):
     table = None if block.of is None else made[block.of]
     if block.of is not None and (table is None or not has_numbers(table)):
         return ""
-    return pictures.figure(found.profile.name, block.name)
+    return picture(found.profile, block.name)
+
+
+def picture(profile, name):
+    """A figure as HTML; "" where it has not been made, or shows faces that are licensed."""
+    if name in captions.WITH_FACES and not shows_faces(profile):
+        return ""
+    return pictures.figure(profile.name, name)
+
+
+def shows_faces(profile):
+    """Whether a profile's faces may be seen: all of them are rendered."""
+    return profile.data.standin is not None and staged(profile) != "motion" and not (
+        profile.video is not None and profile.video.real
+    )
 
 
 def has_numbers(table):

@@ -19,6 +19,7 @@ from study import (
     paths,
     results,
     rivals,
+    shipped_figures,
     tables,
     temporal,
     video_figures,
@@ -29,6 +30,8 @@ from study import (
 KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")
 KEPT += ("coattention_poses", "variances", "variances_landmarks", "variances_contour")
 KEPT += annotations.NAMES
+SHIPPED = ("shipped", "shipped_areas", "shipped_turns", "reliability", "shipped_choices")
+KEPT += SHIPPED
 
 
 def make(profile):
@@ -116,11 +119,11 @@ def _of_folds(found):
 
 
 def _of_failures(found, shape):
-    """Tables of errors on single faces, as residuals; the mean face is read back."""
+    """Tables of where the detector errs; the mean face is read back."""
     return {
         "prediction_errors": failures.landmarks(found, shape),
         "failure_areas": failures.by_area(found),
-        "failures": failures.residuals(found),
+        "failures": failures.worst(found),
     }
 
 
@@ -144,7 +147,8 @@ def make_figures(found, made):
             figures.save(figures.detector_history(made[history]), history, name)
     if made["affinity"] is not None:
         figures.save(figures.affinity(made["affinity"]), "affinity", name)
-    for key, draw in (drawn_of_videos(made) | drawn_of_areas(made)).items():
+    drawn = drawn_of_videos(made) | drawn_of_areas(made) | drawn_of_shipped(made)
+    for key, draw in drawn.items():
         figures.save(draw(), key, name)
 
 
@@ -203,6 +207,19 @@ def drawn_of_areas(made):
         found["fig5_variances"] = functools.partial(area_figures.fig5_variances, spread)
     if places is not None:
         found["mean_face"] = functools.partial(area_figures.mean_face, places)
+    return found
+
+
+def drawn_of_shipped(made):
+    """Figures of the shipped detector that can be drawn: name -> what draws it."""
+    found, by_area, by_turn = {}, made["shipped_areas"], made["shipped_turns"]
+    if made["reliability"] is not None and len(made["reliability"]):
+        found["reliability"] = functools.partial(shipped_figures.reliability, made["reliability"])
+    if by_area is not None and by_turn is not None and len(by_area):
+        subset = by_area["subset"].iloc[0]
+        found["shipped_errors"] = functools.partial(
+            shipped_figures.errors, by_area, by_turn, subset
+        )
     return found
 
 

@@ -6,7 +6,7 @@ tables of `report.make_tables`.
 
 from dataclasses import dataclass
 
-from study import answers, area_answers, claims, headlines, paper, temporal
+from study import answers, area_answers, claims, headlines, paper, shipped_answers, temporal
 
 STILLS, CLIPS = "stills", "clips"  # what a section's numbers were measured on
 
@@ -147,10 +147,24 @@ def _licence(found, made):
             "landmarks beside the predicted ones."
         )
     return (
-        "The faces of this profile are licensed photographs: neither a picture nor an annotation "
-        "of theirs is on this page. What is shown are residuals, what a prediction misses the "
-        "truth by, on the mean of all faces."
+        "The faces of this profile are licensed photographs: no picture of theirs is on this page, "
+        "and no landmark of a single face, neither the true ones nor those that we predict. What "
+        "is shown is how far predictions are from the truth, on the mean of all faces."
     )
+
+
+def _shipped(found, made):
+    """The answer on the shipped detector, of the tables that are there."""
+    return "" if made["shipped"] is None else headlines.shipped(made["shipped"])
+
+
+def _shipped_in_full(found, made):
+    says = (
+        (made["shipped"], shipped_answers.scores),
+        (made["reliability"], shipped_answers.reliability),
+        (made["shipped_choices"], shipped_answers.choices),
+    )
+    return " ".join(say(table) for table, say in says if table is not None and len(table))
 
 
 # --- the sections ------------------------------------------------------------------------------
@@ -409,5 +423,34 @@ SECTIONS = (
             Table("failures", "The worst faces, by name", NOT_MEASURED),
         ),
         measured=("failure_areas",),
+    ),
+    Section(
+        "in-your-hands",
+        "In your hands",
+        "How well does the detector that comes with the study mark a face that you crop yourself?",
+        _shipped,
+        (
+            Text(
+                "Benchmarks cut their crops around the true landmarks. Whoever has a photograph "
+                "has a box of a face detector instead. So the shipped detector is scored with "
+                "each."
+            ),
+            Table("shipped"),
+            Figure("shipped_errors", of="shipped_areas"),
+            Table("shipped_areas", "Every facial area"),
+            Table("shipped_turns", "Every turn of the head"),
+            Heading("Does its confidence mean what it says?"),
+            Figure("reliability", of="reliability"),
+            Table("reliability", NUMBERS),
+            Heading("What was chosen, and on what"),
+            Text(
+                lambda found, made: ""
+                if made["shipped_choices"] is None
+                else shipped_answers.choices(made["shipped_choices"])
+            ),
+            Table("shipped_choices", "Every way to read the heatmaps"),
+        ),
+        full=_shipped_in_full,
+        shown=lambda found, made: made["shipped"] is not None and len(made["shipped"]) > 0,
     ),
 )

@@ -19,8 +19,8 @@ LAYERS = (
     # pure: no file, no clock, no global state
     {"landmarks", "heatmaps", "boundaries", "metrics", "confidence", "models"},
     {"paths", "device", "paper"},
-    {"datasets", "standin", "faces"},
-    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower",
+    {"datasets", "standin", "faces", "photos"},
+    {"config", "training", "tracking", "adversarial", "fitted", "weights", "look", "follower",
      "calibration"},
     {"material"},
     {"work"},
@@ -28,11 +28,14 @@ LAYERS = (
     {"prepare", "results"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
-     "video_rivals", "area_figures", "area_answers", "failures", "failure_figures"},
-    {"views", "ablation_views", "area_views", "failure_views", "headlines", "key_numbers",
-     "captions", "pictures", "verdicts", "sections", "page", "report", "readme", "ready",
-     "notebook", "bench", "pack", "plan", "track", "differences", "equations", "shipped",
-     "shipped_tables", "shipped_figures", "shipped_answers", "shipped_views", "__main__"},
+     "video_rivals", "area_figures", "area_answers"},
+    {"failures", "failure_figures"},
+    {"verdicts", "captions", "pictures", "headlines", "key_numbers", "failure_views",
+     "shipped_views", "sections", "page",
+     "views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
+     "pack", "plan", "track", "marks", "predict", "differences", "equations", "shipped",
+     "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "export",
+     "exported", "latency", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
