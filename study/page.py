@@ -64,6 +64,7 @@ def html(found, made):
         looks=views.looks(found),
         versions=versions(found),
         seeds=sorted({record["seed"] for record in found.records.values()}),
+        recorded=days(found),
         paper_gain=paper.decrease(("detector-1d", 64), ("detector-1d", 768), "300W com"),
         paper_temporal=temporal.published_gains(),
     )
@@ -201,6 +202,12 @@ def minutes(seconds):
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def days(found):
+    """The first and the last day on which trainings were finished, one where they are the same."""
+    finished = sorted(record["finished"][:10] for record in found.records.values())
+    return list(dict.fromkeys([*finished[:1], *finished[-1:]]))
 
 
 def missing(found, made):

@@ -500,7 +500,8 @@ def test_rivals_in_videos_and_facial_areas_have_numbers_or_reasons(root):
     table = tables.read("facial_areas", "cpu")
     row = table[table["system"].eq("GAN") & table["subset"].eq("300VW all")].iloc[2]
     assert f"{row['percent']:.2f} [{row['low']:.2f}, {row['high']:.2f}]" in visible(parts["areas"])
-    assert "no Talking Face: " in visible(parts["video-rivals"])  # seven landmarks of clips in its place
+    # seven landmarks of clips in its place
+    assert "no Talking Face: " in visible(parts["video-rivals"])
     largest = tables.read("variances_contour", "cpu").iloc[0]
     shown = visible(parts["areas"])
     assert f"{largest['contour']:,.2f}" in shown and "12 faces (300W)" in shown
