@@ -1,6 +1,7 @@
 """Figures of where the detector errs: on the mean of all faces, which is nobody's; no file read."""
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Circle, Ellipse
 
 from study import failures
@@ -114,8 +115,9 @@ def _circles(ax, face, shape):
     for area, rows in face.groupby("area", sort=False):
         color = AREA.get(area, GREY)
         for place, error in zip(rows["landmark"].astype(int), floats(rows["percent"]), strict=True):
-            circle = Circle(shape[place], error, facecolor=color, edgecolor=color)
-            ax.add_patch(circle).set(alpha=0.3, linewidth=0.6, zorder=2)
+            fill = (*to_rgb(color), 0.3 * min(1, 20 / max(error, 1)))  # large ones hide nothing
+            circle = Circle(shape[place], error, facecolor=fill, edgecolor=(*to_rgb(color), 0.5))
+            ax.add_patch(circle).set(linewidth=0.6, zorder=2)
         ax.plot([], [], "o", color=color, alpha=0.6, label=area)
     _frame(ax, shape, 40)
     row = face.iloc[0]
