@@ -85,4 +85,4 @@ def test_without_records_tables_are_empty_and_figures_say_so(root):
     empty = results.load(synthetic.profile(runs=RUNS, flagship="d"))
     assert failures.worst(empty).empty and failures.by_area(empty).empty
     axes = failure_figures.failures_on_the_mean(failures.worst(empty), np.full((68, 2), np.nan))
-    assert axes.flat[0].get_title() == failure_figures.EMPTY
+    assert axes.flat[0].get_title(loc="left") == failure_figures.EMPTY
