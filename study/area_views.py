@@ -87,13 +87,13 @@ def _published(table, name):
         if column.endswith((" paper", " ours")):
             columns[column] = (column.replace(" ", ", "), _html)
     if "seeds" in view:
-        columns |= {"seeds": ("seeds", WHOLE), "note": ("ours is", TEXT)}
-    columns["why"] = ("", _html)
+        columns["seeds"] = ("seeds", WHOLE)
+    columns["what"] = ("ours is", _html)
     caption = (
         f"{name}: NRMSE (%), ours as the mean over frames [95 % interval over videos]; the paper: "
         f"F={paper.SIZE}; ours: {_on(table)}"
     )
-    return html_table(view, columns, caption)
+    return html_table(view.assign(what=views.either(view)), columns, caption)
 
 
 def _on(table):

@@ -10,6 +10,7 @@ from study.verdicts import badge
 # Table 2's two readings in few words; the page explains them.
 READING = {temporal.TRAINED: "training and test", temporal.TESTED: "test alone"}
 LONG = 44  # letters of a cell that may wrap
+HEADER = 14  # letters of a header that needs room
 OURS = ("ours", "ours_low", "ours_high")
 SHORT = tuple(name.split()[-1] for name in temporal.SUBSETS)  # S1, S2, S3, TF
 
@@ -42,13 +43,19 @@ def html_table(table, columns, caption):
     template = jinja2.Environment(autoescape=True).from_string(
         '<p class="caption">{{ caption }}</p>'
         '<div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table>'
-        '<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr>'
+        "<thead><tr>{% for header, kind in headers %}"
+        '<th scope="col"{{ kind }}>{{ header }}</th>{% endfor %}</tr>'
         "</thead><tbody>{% for row in rows %}<tr>{% for text, kind in row %}"
         "<td{{ kind }}>{{ text }}</td>{% endfor %}</tr>{% endfor %}"
         "</tbody></table></div>"
     )
-    headers = [header for header, _ in columns.values()]
+    headers = [(header, _wide(header)) for header, _ in columns.values()]
     return markupsafe.Markup(template.render(caption=caption, headers=headers, rows=rows))
+
+
+def _wide(header):
+    """The class of a header: a long one wraps, but not to a word a line."""
+    return markupsafe.Markup(" class=wide") if len(header) > HEADER else ""
 
 
 def _kind(value):
@@ -80,6 +87,11 @@ def because(reason):
 
 def _plain(value):
     return value
+
+
+def either(view):
+    """What a method of ours is, or why there is none, of all rows: a list."""
+    return [note or why for note, why in zip(view["note"], view["why"], strict=True)]
 
 
 def shown(table, columns):
