@@ -407,17 +407,23 @@ def shipped(table, subset="300W com"):
     rows = table[table["subset"] == subset]
     rows = rows if len(rows) else table[table["subset"] == table["subset"].iloc[0]]
     found = [
-        f"{row['percent']:.2f} % with {shipped_figures.SAYS[row['boxes']]}"
+        f"{row['percent']:.2f} % with {_boxes(row['boxes'])}"
         for row in rows[rows["percent"].notna()].to_dict("records")
     ]
     if not found:
         return "Not answered yet: every face was missed."
     missed = rows[rows["missed"] > 0]
     end = [
-        f"; the {shipped_figures.SAYS[row['boxes']]} misses {row['missed']} of {row['faces']} faces"
+        f"; {_boxes(row['boxes'])} misses {row['missed']} of {row['faces']} faces"
         for row in missed.to_dict("records")
     ]
     return f"On {rows['subset'].iloc[0]} its NRMSE is {listed(found)}{''.join(end)}."
+
+
+def _boxes(kind):
+    """Whose boxes, in a sentence."""
+    words = shipped_figures.SAYS[kind]
+    return words if words.endswith("boxes") else f"the {words}"
 
 
 def in_short(made):

@@ -13,6 +13,7 @@ from study import captions, figures
 
 WIDTH = 1100  # px: the widest picture of faces
 QUALITY = 80  # of WebP
+SMALL = 560  # px: a drawing that a phone shows whole
 # Left as they are in a data URI; the rest is written as %xx.
 PLAIN = " !$&'()*+,-./:;=?@[]^_`{|}~"
 # `tabindex` lets a keyboard scroll the box where the screen is narrower than the figure.
@@ -38,7 +39,7 @@ def figure(profile, name):
     shown = captions.FIGURES[name]
     return HTML.format(
         name=name,
-        kind=" faces" if faces else "",
+        kind=" faces" if faces else " small" if size[0] <= SMALL else "",
         alt=shown.alt,
         caption=shown.caption,
         source=markupsafe.Markup(source),

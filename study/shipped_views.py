@@ -37,7 +37,7 @@ def _scores(table):
         more=_intervals(table, "worse", "worse_low", "worse_high"),
     )
     columns = {
-        **{"subset": ("subset", TEXT), "boxes": ("boxes of", _boxes)},
+        **{"subset": ("subset", TEXT), "boxes": ("boxes", _boxes)},
         **{"shown": ("NRMSE, %", _plain), "more": ("worse by, points", _plain)},
         **{"median_percent": ("median, %", TWO), "failures_percent": ("failures, %", TWO)},
         **{"faces": ("faces", WHOLE), "missed": ("missed", WHOLE), "looks": ("looks", WHOLE)},
@@ -72,7 +72,7 @@ def _by(column, header):
 def _reliability(table):
     shown = [interval(*(100 * bounds)) for bounds in table[["share", "low", "high"]].values]
     columns = {
-        **{"boxes": ("boxes of", _boxes), "bin": ("part", WHOLE)},
+        **{"boxes": ("boxes", _boxes), "bin": ("part", WHOLE)},
         **{"said": ("confidence, %", number(1)), "shown": ("came true, %", _plain)},
         "landmarks": ("landmarks", WHOLE),
     }
@@ -87,7 +87,7 @@ def _reliability(table):
 def _choices(table):
     columns = {
         **{"decoder": ("decoder", TEXT), "mirror": ("with its mirror image", _yes)},
-        **{"passes": ("looks", WHOLE), "boxes": ("boxes of", _boxes)},
+        **{"passes": ("looks", WHOLE), "boxes": ("boxes", _boxes)},
         **{"percent": ("NRMSE, %", TWO), "faces": ("faces", WHOLE), "missed": ("missed", WHOLE)},
         "chosen": ("", lambda cell: "chosen" if cell else ""),
     }

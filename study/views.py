@@ -72,7 +72,7 @@ def interval(mean, low, high):
     if pd.isna(low):
         return right(mean)
     html = "{} <small>[{}, {}]</small>"
-    return markupsafe.Markup(html).format(f"{mean:.2f}", f"{low:.2f}", f"{high:.2f}")
+    return markupsafe.Markup(html).format(*(number(2)(end) for end in (mean, low, high)))
 
 
 def right(value):
