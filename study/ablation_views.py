@@ -5,6 +5,7 @@ import pandas as pd
 
 from study import ablation, claims, folds, paper, views
 from study.config import AFLW
+from study.verdicts import badge
 from study.views import because, general, html_table, interval, number, right
 
 TEXT, WHOLE, TWO = general, number(0), number(2)
@@ -67,12 +68,13 @@ def _table3(table):
         columns[f"{short} paper"] = (f"{short}, paper", _or_nothing)
         if short != AFLW or not away:
             columns[f"{short} ours"] = (f"{short}, ours", _or_nothing)
-    columns |= {"seeds": ("seeds", WHOLE), "note": ("ours is", TEXT), "why": ("", plain)}
+    columns |= {"seeds": ("seeds", WHOLE), "what": ("ours is", plain)}
     caption = (
         f"Table 3, NRMSE (%) on 300W and AFLW [95 % interval]; the paper's numbers, of which only "
         f"those with one of ours beside them were measured again; the paper: F={paper.SIZE}; "
         f"ours: {_on(table)}{away}"
     )
+    view = view.assign(what=views.either(view))
     return html_table(view.reindex(columns=list(columns)), columns, caption)
 
 
@@ -112,7 +114,7 @@ def _gains(table):
         **{"before": ("before", TEXT), "before_percent": ("before, %", TWO)},
         **{"after": ("after", TEXT), "after_percent": ("after, %", TWO)},
         **{"shown": ("decrease, %", plain), "paper_percent": ("the paper's, %", TWO)},
-        "verdict": ("verdict", TEXT),
+        "verdict": ("verdict", badge),
     }
     caption = "Relative decrease of NRMSE from a rival to the 1D detector [95 % interval]"
     return html_table(rows.assign(shown=shown), columns, caption)

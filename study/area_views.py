@@ -4,6 +4,7 @@ import markupsafe
 import pandas as pd
 
 from study import annotations, areas, paper, temporal, video_rivals, views
+from study.verdicts import badge
 from study.views import because, general, html_table, interval, number, right
 
 TEXT, WHOLE, TWO = general, number(0), number(2)
@@ -86,13 +87,13 @@ def _published(table, name):
         if column.endswith((" paper", " ours")):
             columns[column] = (column.replace(" ", ", "), _html)
     if "seeds" in view:
-        columns |= {"seeds": ("seeds", WHOLE), "note": ("ours is", TEXT)}
-    columns["why"] = ("", _html)
+        columns["seeds"] = ("seeds", WHOLE)
+    columns["what"] = ("ours is", _html)
     caption = (
         f"{name}: NRMSE (%), ours as the mean over frames [95 % interval over videos]; the paper: "
         f"F={paper.SIZE}; ours: {_on(table)}"
     )
-    return html_table(view, columns, caption)
+    return html_table(view.assign(what=views.either(view)), columns, caption)
 
 
 def _on(table):
@@ -109,7 +110,7 @@ def _gains(table):
         **{"comparison": ("comparison", TEXT), "subset": ("subset", TEXT)},
         **{"before_percent": ("before, %", TWO), "after_percent": ("after, %", TWO)},
         **{"shown": ("decrease, %", _html), "paper_percent": ("the paper's, %", TWO)},
-        **{"verdict": ("verdict", TEXT), "seeds": ("seeds", WHOLE), "videos": ("videos", WHOLE)},
+        **{"verdict": ("verdict", badge), "seeds": ("seeds", WHOLE), "videos": ("videos", WHOLE)},
     }
     caption = "Relative decrease of NRMSE between two systems [95 % interval], paired over videos"
     return html_table(rows.assign(shown=shown), columns, f"{caption}; {_on(rows)}")
@@ -182,7 +183,7 @@ def _contour(table):
     columns = {
         **{"faces_of": ("faces", TEXT), "coordinates": ("in", TEXT), "axis": ("of", TEXT)},
         **{"contour": ("contour", TWO), "next": ("next", TWO), "next_area": ("which is", TEXT)},
-        **{"unit": ("", TEXT), "shown": ("above it by, %", _html), "verdict": ("verdict", TEXT)},
+        **{"unit": ("", TEXT), "shown": ("above it by, %", _html), "verdict": ("verdict", badge)},
     }
     caption = "Whether the contour's variance is the largest [95 % interval], reading by reading"
     return html_table(rows, columns, caption)

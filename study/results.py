@@ -46,17 +46,17 @@ class Results:
     @property
     def newest(self):
         """The record on stills that was finished last, cross-validations apart, or None."""
-        return _newest(self._whole, STILLS)
+        return _newest(self.profile, self._whole, STILLS)
 
     @property
     def newest_on_video(self):
         """The record on videos that was finished last, cross-validations apart, or None."""
-        return _newest(self._whole, ON_VIDEO)
+        return _newest(self.profile, self._whole, ON_VIDEO)
 
     @property
     def newest_on_aflw(self):
         """The record on AFLW that was finished last, or None."""
-        return _newest(self._whole, ON_AFLW)
+        return _newest(self.profile, self._whole, ON_AFLW)
 
     @property
     def _whole(self):
@@ -177,7 +177,8 @@ def load(profile):
     """The results of a profile from its records on disk.
 
     A listed run without a record that serves is no error: it has a reason. Where records were
-    made on different data, the newest's data count and the others have that as their reason.
+    made on different data, the newest's data count and the others have that as their reason;
+    larger crops of the same faces are no different data.
 
     Args:
         profile: a `config.Profile`.
@@ -189,24 +190,28 @@ def load(profile):
             reasons[run.id] = reason
         else:
             records[run.id] = runs.read_record(profile, run)
-    for kind in (STILLS, ON_VIDEO, ON_AFLW):
-        newest = _newest(records, kind)
+    for kind in (STILLS, ON_VIDEO, ON_AFLW, *profile.large):
+        newest = _newest(profile, records, kind)
         for id, record in list(records.items()):
-            alike = _kind(record) == kind
+            alike = _kind(profile, record) == kind
             if alike and record["data"]["fingerprint"] != newest["data"]["fingerprint"]:
                 reasons[id] = "recorded on other data"
                 del records[id]
     return Results(profile, records, reasons, _looks(profile))
 
 
-def _kind(record):
+def _kind(profile, record):
+    """What a record was trained on; larger crops of stills go by the name of their cache."""
     if record["group"] in configs.ON_VIDEO:
         return ON_VIDEO
+    cache = profile.cache_of(profile.run(record["run"]))
+    if cache in profile.large:
+        return cache
     return ON_AFLW if record["data"]["name"] == configs.AFLW else STILLS
 
 
-def _newest(records, kind):
-    here = [record for record in records.values() if _kind(record) == kind]
+def _newest(profile, records, kind):
+    here = [record for record in records.values() if _kind(profile, record) == kind]
     return max(here, key=lambda record: record["finished"], default=None)
 
 

@@ -4,11 +4,13 @@ import jinja2
 import markupsafe
 import pandas as pd
 
-from study import claims, paper, results, tables, temporal
+from study import paper, results, tables, temporal
+from study.verdicts import badge
 
 # Table 2's two readings in few words; the page explains them.
 READING = {temporal.TRAINED: "training and test", temporal.TESTED: "test alone"}
 LONG = 44  # letters of a cell that may wrap
+HEADER = 14  # letters of a header that needs room
 OURS = ("ours", "ours_low", "ours_high")
 SHORT = tuple(name.split()[-1] for name in temporal.SUBSETS)  # S1, S2, S3, TF
 
@@ -41,13 +43,19 @@ def html_table(table, columns, caption):
     template = jinja2.Environment(autoescape=True).from_string(
         '<p class="caption">{{ caption }}</p>'
         '<div class="scroll" tabindex="0" role="region" aria-label="{{ caption }}"><table>'
-        '<thead><tr>{% for header in headers %}<th scope="col">{{ header }}</th>{% endfor %}</tr>'
+        "<thead><tr>{% for header, kind in headers %}"
+        '<th scope="col"{{ kind }}>{{ header }}</th>{% endfor %}</tr>'
         "</thead><tbody>{% for row in rows %}<tr>{% for text, kind in row %}"
         "<td{{ kind }}>{{ text }}</td>{% endfor %}</tr>{% endfor %}"
         "</tbody></table></div>"
     )
-    headers = [header for header, _ in columns.values()]
+    headers = [(header, _wide(header)) for header, _ in columns.values()]
     return markupsafe.Markup(template.render(caption=caption, headers=headers, rows=rows))
+
+
+def _wide(header):
+    """The class of a header: a long one wraps, but not to a word a line."""
+    return markupsafe.Markup(" class=wide") if len(header) > HEADER else ""
 
 
 def _kind(value):
@@ -64,7 +72,7 @@ def interval(mean, low, high):
     if pd.isna(low):
         return right(mean)
     html = "{} <small>[{}, {}]</small>"
-    return markupsafe.Markup(html).format(f"{mean:.2f}", f"{low:.2f}", f"{high:.2f}")
+    return markupsafe.Markup(html).format(*(number(2)(end) for end in (mean, low, high)))
 
 
 def right(value):
@@ -79,6 +87,11 @@ def because(reason):
 
 def _plain(value):
     return value
+
+
+def either(view):
+    """What a method of ours is, or why there is none, of all rows: a list."""
+    return [note or why for note, why in zip(view["note"], view["why"], strict=True)]
 
 
 def shown(table, columns):
@@ -168,17 +181,6 @@ def looks(found):
     grouped = found.looks.groupby(["date", "commit"], sort=True, dropna=False)
     rows = [(*key, there["run"].nunique(), len(there)) for key, there in grouped]
     return pd.DataFrame(rows, columns=["date", "commit", "runs", "looks"])
-
-
-def claims_view(table):
-    """The claims with a verdict or a place in this study; the rest are counted on the page."""
-    rows = table[table["reason"] != claims.NOT_YET]
-    cells = []
-    for row in rows.to_dict("records"):
-        exact = pd.isna(row["ours_low"]) and not pd.isna(row["ours"])
-        shown = f"{row['ours']:.2f}" if exact else interval(*map(row.get, OURS))
-        cells.append(shown or because(row["reason"]))
-    return rows.assign(shown=cells)
 
 
 # --- videos ------------------------------------------------------------------------------------
@@ -299,7 +301,7 @@ def _gains_table(gains, data):
             **{"comparison": ("comparison", text), "subset": ("subset", text)},
             **{"decoder": ("decoder", text), "before_percent": ("before, %", number(2))},
             **{"after_percent": ("after, %", number(2)), "ours": ("decrease, %", _plain)},
-            **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", text)},
+            **{"paper_percent": ("the paper's, %", number(2)), "verdict": ("verdict", badge)},
         },
         f"Relative decrease of NRMSE [95 % interval]; {data}",
     )
@@ -335,16 +337,6 @@ def _of_runs(found, made):
             looks(found),
             {key: (key, text) for key in ("date", "commit", "runs", "looks")},
             "Looks at the test set",
-        ),
-        "claims": html_table(
-            claims_view(made["claims"]),
-            {
-                **{"claim": ("claim", text), "subset": ("subset", text)},
-                **{"paper_value": ("the paper", text), "unit": ("unit", text)},
-                **{"shown": ("ours", _plain), "verdict": ("verdict", text)},
-                **{"data": ("measured on", text)},
-            },
-            "The paper's claims that this study has reached",
         ),
     }
 
@@ -433,7 +425,7 @@ def _of_videos(made):
                 **{"comparison": ("comparison", text), "subset": ("subset", text)},
                 **{"before_percent": ("before", percent), "after_percent": ("after", percent)},
                 **{"all": ("decrease", _plain), "paper_percent": ("the paper's", percent)},
-                "verdict": ("verdict", text),
+                "verdict": ("verdict", badge),
                 "occluded": ("occluded", _plain),
             },
             "NRMSE (%) before and after, and its relative decrease (%) [95 % interval], paired "

@@ -183,7 +183,7 @@ def test_gains_over_rivals_show_the_papers_and_a_verdict_for_its_pairs_alone(mad
     shown = [dict(zip(header, row, strict=True)) for row in rows]
     fhr = [row for row in shown if row["comparison"] == rivals.FHR]
     assert [row["the paper's, %"] for row in fhr] == ["4.28", "14.49", "7.65"]
-    assert [row["verdict"] for row in fhr] == ["reproduced", "not run", "not run"]
+    assert [row["verdict"] for row in fhr] == ["✓ reproduced", "– not run", "– not run"]
     assert fhr[1]["decrease, %"] == tables.ABSENT
     rest = [row for row in shown if row["comparison"] not in rivals.PRINTED]
     assert len(rest) == len(rivals.AGAINST)

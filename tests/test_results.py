@@ -122,6 +122,20 @@ def test_records_of_other_data_than_the_newest_are_not_mixed_in(root):
     assert found.recorded("detector1d_L16") == ["detector1d_L16-s1"]
 
 
+def test_records_on_larger_crops_of_the_same_faces_are_no_other_data(root):
+    large = {"group": "search", "model": "detector1d", "length": 64, "size": 128}
+    profile = synthetic.profile(runs={**RUNS, "large": large}, flagship="d")
+    late = "2030-01-01T10:00:00+00:00"
+    synthetic.write_all(profile)
+    file = results.folder(profile, "large-s0") / "run.json"
+    record = json.loads(file.read_text())
+    record["data"]["fingerprint"] = "of larger crops"
+    file.write_text(json.dumps(record | {"finished": late}))
+    found = results.load(profile)
+    assert found.reasons == {}
+    assert found.newest["name"] != "large"
+
+
 def test_stills_and_videos_have_their_own_newest_record_and_data(root):
     profile = synthetic.profile(seeds=(0, 1), video=True)
     synthetic.write_all(profile)
