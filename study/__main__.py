@@ -113,6 +113,13 @@ def readme(args):
     print(results_at_a_glance.update())
 
 
+def contents(args):
+    """Writes notebooks/index.ipynb from the first cells of the notebooks."""
+    from study import contents as table
+
+    print(table.update())
+
+
 def bench(args):
     """Times the training loop against the same step on one fixed batch."""
     from study import bench as timing
@@ -170,6 +177,7 @@ def _parser():
     sub.add_argument("--no-overlay", action="store_true", help="write the CSV alone")
     with_profile(add("report", report))
     add("readme", readme)
+    add("contents", contents)
     sub = with_profile(add("bench", bench))
     sub.add_argument("what", choices=["train"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")
