@@ -29,7 +29,7 @@ LAYERS = (
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
      "video_rivals", "area_figures", "area_answers", "slider_figures", "sliders"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
-     "pack", "plan", "track", "contents", "__main__"},
+     "pack", "plan", "track", "contents", "differences", "equations", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
