@@ -1,6 +1,7 @@
 """The command line: python -m study COMMAND."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -70,12 +71,63 @@ def train(args):
 
 
 def pack(args):
-    """Writes a trained run's weights as one file for `track`."""
+    """Writes a trained run's weights as one file for `predict` and `track`."""
     from study import pack as packing
 
     profile = _profile(args)
-    made = packing.pack(profile, profile.run(args.run), Path(args.out))
+    made = packing.pack(profile, profile.run(args.run), Path(args.out), half=args.half)
     print(f"{args.out}: {made.kind}, F={made.config.size}, L={made.config.length}")
+
+
+def predict(args):
+    """Marks the faces of photographs: landmarks as CSV, JSON and .pts, and overlay pictures.
+
+    Exits with 0 where all images were read, whether or not they show a face; with 1 where one
+    could not be read, marked or found, or the marking was interrupted: the others are marked all
+    the same; with 2 where nothing can be marked: usage, weights, boxes, or no place to write to.
+    """
+    from study import predict as marking
+    from study.weights import WeightsError
+
+    try:
+        summary = marking.run(
+            args.images,
+            args.out,
+            weights=args.weights,
+            boxes=_boxes(args.box),
+            decoder=args.decoder,
+            mirror=args.mirror,
+            passes=args.passes,
+            formats=args.format,
+            draw=not args.no_overlay,
+        )
+    except (marking.PredictError, WeightsError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(str(summary).encode(errors="backslashreplace").decode())
+    return 1 if summary.troubles else 0
+
+
+def evaluate(args):
+    """Prints how well the shipped detector marks a profile's test faces, by kind of box.
+
+    What is recorded of these weights is printed; else, and with --again, it is measured, which is
+    a look at the test set, counted in test_looks.csv.
+    """
+    from study import shipped, shipped_answers, shipped_tables, tables
+
+    profile = _profile(args)
+    evidence = shipped.ensure(profile, args.again)
+    made = shipped_tables.of_profile(profile, evidence)
+    made = {name: tables.save(table, name, profile.name) for name, table in made.items()}
+    for subset in dict.fromkeys(made["shipped"]["subset"]):
+        print(shipped_answers.scores(made["shipped"], subset))
+    print(shipped_answers.reliability(made["reliability"]))
+
+
+def _boxes(words):
+    """The numbers of a box, or the path of a list of boxes."""
+    return words[0] if words and len(words) == 1 else words
 
 
 def track(args):
@@ -97,6 +149,18 @@ def track(args):
     print(summary)
     if summary.trouble:
         raise tracking.TrackError(summary.trouble)
+
+
+def export(args):
+    """Writes a detector as ONNX, its decoder inside: for other languages, or without PyTorch."""
+    from study import export as exporting
+
+    meta = exporting.export(args.out, args.weights, args.decoder)
+    decoder = args.decoder or meta.config.decoder
+    size, length = meta.config.size, meta.config.length
+    print(f"{args.out}: {meta.landmarks} landmarks, F={size}, L={length}, decoder {decoder}")
+    if "exported" in meta.about:
+        print(f"note: {meta.about['exported']}")
 
 
 def report(args):
@@ -121,10 +185,24 @@ def contents(args):
 
 
 def bench(args):
-    """Times the training loop against the same step on one fixed batch."""
-    from study import bench as timing
+    """Times a profile's training loop, or marking faces by PyTorch and by ONNX.
 
-    print(timing.train(_profile(args), args.seconds))
+    train: against the same step on one fixed batch. predict: from a photograph and a box to
+    landmarks, stage by stage, on one thread and on two, of one face and of sixteen at once.
+    """
+    if args.what == "train":
+        from study import bench as timing
+
+        print(timing.train(_profile(args), args.seconds))
+    else:
+        from study import config, latency
+
+        if args.out and not Path(args.out).parent.is_dir():
+            raise config.ConfigError(f"{args.out}: there is no folder {Path(args.out).parent}")
+        table = latency.measure(args.weights, args.seconds)
+        print(latency.text(table))
+        if args.out:
+            table.to_csv(args.out, index=False, float_format="%.4f")
 
 
 def plan(args):
@@ -139,6 +217,11 @@ def plan(args):
     if not tflops > 0:
         raise config.ConfigError(f"tflops is {tflops:g}; it must be positive")
     print(planning.Plan(config.load(named), tflops))
+
+
+def _add_weights(sub):
+    helped = "a file of this study's weights; default: the one that ships with it"
+    sub.add_argument("--weights", metavar="FILE", help=helped)
 
 
 def _parser():
@@ -168,19 +251,45 @@ def _parser():
     sub = with_profile(add("pack", pack))
     sub.add_argument("run", help="such as tracker1d_L192-s0, trained on this machine")
     sub.add_argument("--out", required=True, help="the file")
+    sub.add_argument("--half", action="store_true", help="convolutions in 16 bits: half the size")
+    sub = add("predict", predict)
+    helped = "photographs, and folders, which are searched with all below them"
+    sub.add_argument("images", nargs="+", metavar="IMAGE|DIR", help=helped)
+    sub.add_argument("--out", required=True, help="folder for the results")
+    _add_weights(sub)
+    helped = "tight box of the landmarks in each image: X1 Y1 X2 Y2 in px of the upright picture, "
+    helped += "or a CSV with the columns image, x1, y1, x2, y2; else faces are searched"
+    sub.add_argument("--box", nargs="+", metavar="BOX", help=helped)
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    helped = "average each face with its mirrored picture: twice the time, a little more exact"
+    sub.add_argument("--mirror", action="store_true", help=helped)
+    helped = "looks at a face, from the second one on where the points before were (default 1)"
+    sub.add_argument("--passes", type=int, default=1, help=helped)
+    kinds = ("csv", "json", "pts")
+    helped = "what to write (default: all)"
+    sub.add_argument("--format", nargs="+", choices=kinds, default=kinds, help=helped)
+    sub.add_argument("--no-overlay", action="store_true", help="write no pictures")
+    sub = with_profile(add("evaluate", evaluate))
+    sub.add_argument("--again", action="store_true", help="measure what is recorded already")
     sub = add("track", track)
     sub.add_argument("video", help="of any common container; its largest face is followed")
-    sub.add_argument("--weights", required=True, help="a file of this study's weights")
+    _add_weights(sub)
     sub.add_argument("--out", required=True, help="folder for the results")
     sub.add_argument("--decoder", help="in place of the weights' own")
     sub.add_argument("--lam", type=float, help="lambda, in place of the tracker's own")
     sub.add_argument("--no-overlay", action="store_true", help="write the CSV alone")
+    sub = add("export", export)
+    _add_weights(sub)
+    sub.add_argument("--decoder", help="in place of the weights' own")
+    sub.add_argument("--out", required=True, metavar="FILE", help="such as detector.onnx")
     with_profile(add("report", report))
     add("readme", readme)
     add("contents", contents)
     sub = with_profile(add("bench", bench))
-    sub.add_argument("what", choices=["train"])
+    sub.add_argument("what", choices=["train", "predict"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")
+    _add_weights(sub)
+    sub.add_argument("--out", metavar="CSV", help="where `predict` writes its table to as well")
     sub = add("plan", plan)
     sub.add_argument("named", nargs="?", metavar="PROFILE", help="paper, or PROFILE=paper")
     sub.add_argument("--profile", help="demo (default), cpu, paper or tiny")
@@ -189,8 +298,8 @@ def _parser():
     return parser
 
 
-def main(argv=None):
-    """Runs a command; a fault that we know is one message, not a stack."""
+def _known():
+    """Classes of the faults whose message says all."""
     from study.config import ConfigError
     from study.datasets.index import DatasetError
     from study.datasets.video import VideoError
@@ -200,11 +309,20 @@ def main(argv=None):
     from study.weights import WeightsError
 
     known = (ConfigError, DatasetError, RunError, TrainingError)
-    known += (TrackError, VideoError, WeightsError)
+    return known + (TrackError, VideoError, WeightsError)
+
+
+def main(argv=None):
+    """Runs a command; a fault that we know is one message, not a stack."""
+    # Read when torch is loaded. Threads that wait actively take 50 times as long where others
+    # work on the same cores.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     args = _parser().parse_args(argv)
     try:
         return args.function(args) or 0
-    except known as error:
+    except Exception as error:
+        if not isinstance(error, _known()):
+            raise
         print(f"error: {error}", file=sys.stderr)
         return 1
 

@@ -480,8 +480,8 @@ class Profile:
 
 
 # Groups that are scored on test data, and those that are not.
-TESTED = ("resolution", "coattention", "ablation", "rival", "aflw", "tracker", "shipped")
-GROUPS = (*TESTED, "search", "video", "folds", "tracker_folds")
+TESTED = ("resolution", "coattention", "ablation", "rival", "aflw", "tracker")
+GROUPS = (*TESTED, "search", "shipped", "video", "folds", "tracker_folds")
 ON_VIDEO = ("video", "tracker", "tracker_folds")
 IN_FOLDS = ("folds", "tracker_folds")
 VIDEOS = ("300VW", "TF")

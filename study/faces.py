@@ -18,13 +18,15 @@ from study.datasets.formats import read_image
 
 # Longer side, px, of the picture that is searched: first a coarse copy, which is cheap; only where
 # that shows no face, one with four times the pixels. The detector's window is 80 px, so the first
-# finds faces down to about a ninth of the picture's longer side, the second to an eighteenth.
-COARSE, FINE = 640, 1280
+# finds faces down to about a ninth of the picture's longer side, the second to an eighteenth. The
+# finest, to a thirty-sixth, is for photographs of groups, and takes a second.
+COARSE, FINE, FINEST = 640, 1280, 2560
 ENLARGED = 2.0  # at most: beyond that a picture has no detail to find
 # Score above which a box counts. dlib's own is 0. Of 300 of 300W's training faces (461 px crops),
 # 0 finds 94.3 %, -0.2 finds 96.0 %, -0.3 finds 96.7 %; in 180 pictures without a face, 29 million
 # px together, they find none, one and three.
 THRESHOLD = -0.2
+OVERLAP = 0.3  # intersection over union above which two boxes are of one face
 
 
 class Box(NamedTuple):
@@ -74,13 +76,64 @@ def find(image, fine=True):
     Raises:
         ValueError: not such a picture.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ValueError(f"image is {image.shape} {image.dtype}; expected (H, W, 3) uint8")
+    _require_picture(image)
     for longest in (COARSE, FINE) if fine else (COARSE,):
         found = _search(image, longest)
         if found:
             return sorted(found, key=lambda box: box.x1 - box.x2)
     return []
+
+
+def _require_picture(image):
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"image is {image.shape} {image.dtype}; expected (H, W, 3) uint8")
+
+
+def find_all(image):
+    """All faces of a photograph, the largest first.
+
+    Unlike `find`, which stops at the coarse copy where that shows a face, all copies up to the
+    finest are searched, so that small faces beside a large one are found; of boxes that overlap,
+    the one with the highest score is kept.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+
+    Returns:
+        list of Box, empty where there is no face.
+
+    Raises:
+        ValueError: not such a picture.
+    """
+    _require_picture(image)
+    most = ENLARGED * max(image.shape[:2])  # copies that would be larger are one
+    copies = sorted({min(longest, most) for longest in (COARSE, FINE, FINEST)})
+    found = [box for longest in copies for box in _search(image, longest)]
+    return sorted(without_overlaps(found), key=lambda box: box.x1 - box.x2)
+
+
+def without_overlaps(boxes):
+    """Boxes without those that overlap one of a higher score by more than OVERLAP.
+
+    Args:
+        boxes: list of Box.
+
+    Returns:
+        list of Box, the highest score first.
+    """
+    kept = []
+    for box in sorted(boxes, key=lambda box: -box.score):
+        if all(overlap(box, other) <= OVERLAP for other in kept):
+            kept.append(box)
+    return kept
+
+
+def overlap(one, other):
+    """Intersection over union of two boxes x1, y1, x2, y2."""
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:4], other[2:4])
+    shared = np.prod(np.clip(high - low, 0, None))
+    first, second = (np.prod(np.subtract(box[2:4], box[:2])) for box in (one, other))
+    return float(shared / (first + second - shared))
 
 
 def _search(image, longest):

@@ -12,7 +12,6 @@ is then searched anew, from this very frame on:
             of the face that was there a frame ago
 """
 
-import math
 import time
 from collections import Counter
 from contextlib import contextmanager
@@ -21,14 +20,12 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from PIL import Image
 
 from study import faces, training
 from study import weights as weight_files
-from study.datasets import augment, crops
 from study.heatmaps import DECODERS
+from study.look import can_be_face, look, placement, tight_box
 
-LANDMARKS = 68
 # Mean absolute difference, of full scale 1, between the thumbnails of two consecutive frames.
 # Above CUT it is a cut: two 300W training photographs differ by more in 99 of 100 pairs, a camera
 # that moves by 3 % of the picture a frame, zooms by 1 % and turns by 2 degrees by less in 99 of
@@ -42,7 +39,6 @@ THUMBNAIL = 32  # px
 LOST = 0.55
 USUAL = 0.74  # of that detector, for files that do not say
 GROWTH = 1.6  # of the side of the landmarks' box, either way; in a frame no face comes so near
-SMALLEST = 8.0  # px; a smaller face has no features
 MEMORY = 25  # frames for which the place of a face that is gone is still looked at
 FINE_EVERY = 5  # while there is no face, every so many-th frame is also searched for small ones
 STAGES = ("decoding", "finding", "cropping", "detection", "refinement", "writing")
@@ -68,72 +64,6 @@ class Clock:
             self.seconds[stage] += time.perf_counter() - start
 
 
-# --- crops of a stream ------------------------------------------------------------------------
-
-
-def crop(image, affine, side):
-    """`crops.cut` of a frame, for a fraction of its cost: (side, side, 3) uint8.
-
-    Only the square's surroundings become a Pillow image, and where they have many pixels they are
-    first averaged in blocks, to no fewer than two px for each of the crop's.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        affine: (3,) as `crops.square` gives it.
-        side: of the crop, px.
-
-    Raises:
-        ValueError: the square lies outside the image.
-    """
-    step, first = affine[0], np.asarray(affine[1:])
-    block = max(1, math.floor(step / 2))
-    reach = 4 * step + block  # Lanczos looks three px of the crop beyond its edges
-    bounds = np.array(image.shape[1::-1])  # width, height
-    low = np.clip(np.floor(first - reach), 0, bounds).astype(int)
-    high = np.clip(np.ceil(first + side * step + reach), 0, bounds).astype(int)
-    if (high <= low).any():
-        raise ValueError(f"the square from {first.round(1)} lies outside the image {bounds}")
-    window = Image.fromarray(np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]]))
-    # Pixel k of the reduced window is centred on px block * k + (block - 1) / 2 of the window.
-    inner = (first - low - (block - 1) / 2) / block
-    return crops.cut(window.reduce(block), (step / block, *inner), side)
-
-
-def look(image, box, meta):
-    """A network's input and the way back from it.
-
-    The same as training's plain crops: a picture of the square, a little larger than F, which is
-    then sampled.
-
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        box: (4,) tight box of the landmarks, px of the image.
-        meta: a `weights.Meta`.
-
-    Returns:
-        images float32 (1, 3, F, F) in [0, 1], and a function from points (1, N, 2) in px of the
-        crop to (N, 2) float64 in px of the image.
-
-    Raises:
-        ValueError: the box lies outside the image.
-    """
-    size = meta.config.size
-    side = round(size * meta.oversample)
-    affine = crops.square(box, meta.scale, side)
-    picture = crop(image, affine, side)
-    matrix, shift = augment.crop_affine(1, size, side, 1.0)
-    pictures = torch.from_numpy(picture.transpose(2, 0, 1).copy())[None]
-
-    def to_image(points):
-        cached = augment.to_cached(points.double(), matrix, shift, size, side)
-        return crops.to_image(cached[0].numpy(), affine)
-
-    return augment.sample(pictures, matrix, shift, size), to_image
-
-
-# --- one face ---------------------------------------------------------------------------------
-
-
 class Found(NamedTuple):
     """What a frame shows.
 
@@ -147,11 +77,6 @@ class Found(NamedTuple):
     points: np.ndarray | None
     confidence: float | None
     reset: str
-
-
-def tight_box(points):
-    """(4,) x1, y1, x2, y2 of the tight box of points (N, 2)."""
-    return np.concatenate([points.min(axis=0), points.max(axis=0)])
 
 
 class Scene:
@@ -181,18 +106,6 @@ def is_cut(difference, usual):
     return difference > CUT or (sudden and difference > JUMP)
 
 
-def can_be_face(box, shape):
-    """Whether a tight box (4,) can be a face's in a picture of this (height, width, ...).
-
-    Its centre lies inside, and its longer side is neither tiny nor longer than the picture's.
-    """
-    height, width = shape[:2]
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    side = max(box[2] - box[0], box[3] - box[1])
-    inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
-    return bool(inside and SMALLEST <= side <= max(height, width))
-
-
 def can_follow(before, after):
     """Whether two tight boxes (4,) can be of one face in two consecutive frames.
 
@@ -218,7 +131,8 @@ class Follower:
         clock: a Clock, or None.
 
     Raises:
-        TrackError: weights for other landmarks, or no such decoder.
+        TrackError: weights that do not say where the landmarks of a found face lie, or no such
+            decoder.
     """
 
     def __init__(self, model, meta, device, *, decoder=None, find=faces.find, clock=None):
@@ -226,8 +140,10 @@ class Follower:
         if self.decoder not in DECODERS:
             known = ", ".join(DECODERS)
             raise TrackError(f"decoder {self.decoder!r} is unknown; there are {known}")
-        if meta.landmarks != LANDMARKS:
-            raise TrackError(f"weights of {meta.landmarks} landmarks; a face has {LANDMARKS} here")
+        try:
+            self.placement = placement(meta)
+        except ValueError as error:
+            raise TrackError(str(error)) from error
         self.meta, self.device = meta, device
         self.tracker = model if meta.kind == "tracker1d" else None
         self.detector = model if self.tracker is None else model.detector
@@ -277,7 +193,7 @@ class Follower:
         """
         with self.clock.on("finding"):
             boxes = self.find(image, self.missed % FINE_EVERY == 0)
-        candidates = [faces.tight_box(box) for box in boxes]
+        candidates = [faces.tight_box(box, self.placement) for box in boxes]
         if self.place is not None and self.missed < MEMORY:
             candidates.append(self.place)
         settled = (self._settle(image, box) for box in candidates)

@@ -1,17 +1,20 @@
-"""A trained run as one file of weights that says what it is: what `track` reads."""
+"""A trained run as one file of weights that says what it is: what `predict` and `track` read."""
 
+from study import calibration, material, weights, work
 from study import config as configs
 from study import device as devices
-from study import material, weights, work
 
 
-def pack(profile, run, path):
+def pack(profile, run, path, half=False):
     """Writes the weights of a run, with how sure its detector is on held-out faces.
+
+    That is its usual confidence, and the calibration of each landmark's.
 
     Args:
         profile: a `config.Profile` whose crops have been made.
         run: one of its runs of a 1D detector or tracker, trained on this machine.
         path: the file.
+        half: as for `weights.save`.
 
     Returns:
         the `weights.Meta` that was written.
@@ -28,17 +31,31 @@ def pack(profile, run, path):
     model = work.load_model(profile, run)
     tracks = isinstance(run.config, configs.TrackerConfig)
     detector, inside = (model.detector, run.config.detector) if tracks else (model, run.config)
-    crops = material.require_crops(profile)
-    held = material.faces_of(profile, crops, material.split(profile, crops)[1])
+    crops = material.require_crops(profile, profile.cache_of(run))
+    train, held, _ = material.split(profile, crops)
+    held = material.faces_of(profile, crops, held)
     device = devices.choose()
+    detector = device.place(detector)
     meta = weights.Meta(
         kind=run.config.model,
         config=inside,
         landmarks=crops.points.shape[1],
         scale=profile.crops.scale,
         oversample=profile.crops.oversample,
-        confidence=weights.usual_confidence(device.place(detector), held, device),
+        confidence=weights.usual_confidence(detector, held, device),
         tracker={"lam": run.config.lam, "hidden": run.config.hidden} if tracks else {},
+        calibration=calibration.calibrate(detector, held, inside, device),
+        about={
+            "run": f"{run.id} of profile {profile.name}",
+            "data": _trained_on(profile, train, tracks),
+        },
     )
-    weights.save(path, model.to("cpu"), meta)
+    weights.save(path, model.to("cpu"), meta, half)
     return meta
+
+
+def _trained_on(profile, train, tracks):
+    """In words: on which training faces (B,) bool of a profile, and for trackers which videos."""
+    videos = ", ".join(data.label for data in profile.videos) if tracks else ""
+    words = f"trained on {train.sum()} faces of {profile.data.label}"
+    return f"{words} and on videos of {videos}" if videos else words

@@ -8,9 +8,12 @@ is marked from
     found       the box of the built-in face detector (`study.faces`), a miss where it finds none
 
 The evidence is `reports/<profile>/shipped/`: predictions.npz with id, subset, turn (how far the
-head turns, in tenths of `metrics.turn`), normalizer (px) and, for each kind of box KIND,
-residual_KIND (B, N, 2) px of the image file and confidence_KIND (B, N), NaN where it was missed;
-and shipped.json, which says of which weights and faces. Each look at the test set is counted.
+head turns, in tenths of `metrics.turn`) and, for each kind of box KIND,
+error_KIND (B, N), the distance of each point from the true one over that of the outer eye corners,
+and confidence_KIND (B, N), NaN where it was missed; and shipped.json, which says of which weights
+and faces. The directions of the errors are not kept: these weights are public, and prediction minus
+error would be the data set's annotation, which is not ours to give. Each look at the test set is
+counted.
 """
 
 import dataclasses
@@ -19,16 +22,19 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
 from study import datasets, faces, material, metrics, paths, runs
+from study import weights as weight_files
 from study.datasets import boxes as box_lists
 from study.datasets.formats import read_image
 from study.predict import Marker
 
 KINDS = ("annotated", "official", "found")
 FORMAT = 1
+LOOK = "shipped"  # how test_looks.csv names a look with these weights
 
 
 def folder(profile):
@@ -51,7 +57,7 @@ class Evidence:
     @property
     def kinds(self):
         """The kinds of boxes that were at hand."""
-        return tuple(kind for kind in KINDS if f"residual_{kind}" in self.arrays)
+        return tuple(kind for kind in KINDS if f"error_{kind}" in self.arrays)
 
     def errors(self, kind):
         """NRMSE of each face, (B,) fractions; NaN where the face was missed."""
@@ -59,8 +65,7 @@ class Evidence:
 
     def point_errors(self, kind):
         """Distance of each point from the true one over that of the eye corners: (B, N)."""
-        residual = self.arrays[f"residual_{kind}"].astype(np.float64)
-        return np.linalg.norm(residual, axis=-1) / self.arrays["normalizer"][:, None]
+        return self.arrays[f"error_{kind}"].astype(np.float64)
 
 
 def read(profile):
@@ -72,12 +77,11 @@ def read(profile):
         return Evidence(json.loads(file.read_text()), dict(kept))
 
 
-def ensure(profile, weights=None, again=False, progress=True):
-    """The evidence of these weights on a profile's test faces, measured where there is none.
+def ensure(profile, again=False, progress=True):
+    """The evidence of the shipped weights on a profile's test faces, measured where there is none.
 
     Args:
         profile: a `config.Profile`.
-        weights: a file; None is the shipped one.
         again: whether to measure where the same has been measured.
         progress: whether to show a bar.
 
@@ -85,53 +89,74 @@ def ensure(profile, weights=None, again=False, progress=True):
         Evidence.
 
     Raises:
+        material.RunError: no evidence of these weights, and no crops of the profile here.
         datasets.DatasetError: faces or boxes that cannot be read.
         weights.WeightsError: unusable weights.
     """
-    marker = Marker(weights)
-    wanted = describe(profile, marker)
-    kept = read(profile)
-    here = (paths.ROOT / profile.data.root).exists()
-    if kept and not again and (_same(kept.about, wanted) or not here):
+    marker, kept = Marker(), read(profile)
+    wanted, crops = describe(profile, marker), material.open_crops(profile)
+    if crops is not None:
+        wanted["fingerprint"] = crops.meta["fingerprint"]  # of the faces
+    if kept and not again and _same(kept.about, wanted):
         return kept
-    return measure(profile, marker, wanted, progress)
+    material.require_crops(profile)
+    found = measure(profile, marker, wanted, progress)
+    where = folder(profile)
+    where.mkdir(parents=True, exist_ok=True)
+    (where / "shipped.json").unlink(missing_ok=True)
+    np.savez_compressed(where / "predictions.npz", **found.arrays)
+    (where / "shipped.json").write_text(json.dumps(found.about, indent=1) + "\n")
+    return found
 
 
 def _same(about, wanted):
     return {key: about.get(key) for key in wanted} == wanted
 
 
-def describe(profile, marker):
-    """What a measurement is of, as far as it is known beforehand."""
+def describe(profile, marker, file=weight_files.SHIPPED):
+    """What a measurement is of, as far as it is known beforehand.
+
+    Args:
+        marker: a `predict.Marker` of the weights in `file`.
+    """
     return {
         "format": FORMAT,
-        "weights": hashlib.sha256(Path(marker.file).read_bytes()).hexdigest(),
+        "weights": hashlib.sha256(Path(file).read_bytes()).hexdigest(),
         "decoder": marker.decoder,
         "mirror": marker.mirror,
         "passes": marker.passes,
         "data": profile.data.label,
+        "run": marker.meta.about.get("run", ""),
         "trained_on": marker.meta.about.get("data", ""),
     }
 
 
-def measure(profile, marker, wanted, progress=True):
-    """Marks a profile's test faces from all kinds of boxes, and writes the evidence.
+def measure(profile, marker, about, progress=True):
+    """The `Evidence` of a marker on a profile's test faces, from all kinds of boxes: a look.
 
     Args:
         marker: a `predict.Marker`.
-        wanted: of `describe`.
+        about: of `describe`.
     """
     index, train, _, test = split(profile)
     given = official(profile, index, train)
     [arrays] = mark([marker], index[test], paths.ROOT / profile.data.root, given, progress)
-    where = folder(profile)
-    where.mkdir(parents=True, exist_ok=True)
-    (where / "shipped.json").unlink(missing_ok=True)
-    np.savez_compressed(where / "predictions.npz", **arrays)
-    runs.note_look(profile, "shipped", arrays)
-    about = {**wanted, "faces": len(arrays["id"])}
-    (where / "shipped.json").write_text(json.dumps(about, indent=1) + "\n")
-    return Evidence(about, arrays)
+    runs.note_look(profile, LOOK, arrays)
+    return Evidence({**about, "faces": len(arrays["id"])}, arrays)
+
+
+def looks(profile, run=""):
+    """How often a profile's test faces were looked at with weights that ship, or may.
+
+    Args:
+        run: id of the run that trained them: its own record's look counts too.
+    """
+    file = paths.reports(profile.name) / "test_looks.csv"
+    if not file.exists():
+        return 0
+    table = pd.read_csv(file)
+    counted = table[table["run"].isin([LOOK, run])]
+    return int(counted.groupby("subset").size().max()) if len(counted) else 0
 
 
 def split(profile):
@@ -175,36 +200,44 @@ def mark(markers, index, root, given, progress=True):
         image = np.asarray(read_image(Path(root) / row.image))
         tight = {"annotated": row.box, "official": given.get(row.id), "found": _found(image, row)}
         for rows, marker in zip(made, markers, strict=True):
-            rows.append({kind: _residual(marker, image, row, tight[kind]) for kind in kinds})
-    truth = torch.from_numpy(np.stack(list(index["points"])))
-    faces_alike = {
+            rows.append({kind: _marked(marker, image, row, tight[kind]) for kind in kinds})
+    alike = {
         "id": index["id"].to_numpy(dtype=str),
         "subset": index["subset"].to_numpy(dtype=str),
-        "normalizer": metrics.interocular(truth).numpy(),
-        "turn": (10 * metrics.turn(truth).abs()).round().numpy().astype(np.int8),
+        "turn": _tenths(torch.from_numpy(np.stack(list(index["points"])))),
     }
-    return [faces_alike | _arrays(rows, kinds) for rows in made]
+    return [alike | _arrays(rows, kinds) for rows in made]
+
+
+def _tenths(truth):
+    """How far heads turn, by the true points (B, N, 2): tenths of `metrics.turn`."""
+    return (10 * metrics.turn(truth).abs()).round().numpy().astype(np.int8)
 
 
 def _arrays(rows, kinds):
-    """Residuals and confidences by kind of box, half precision: 0.004 px at 4 px."""
+    """Errors and confidences by kind of box, half precision: four digits."""
     return {
         f"{name}_{kind}": np.stack([row[kind][part] for row in rows]).astype(np.float16)
         for kind in kinds
-        for part, name in enumerate(("residual", "confidence"))
+        for part, name in enumerate(("error", "confidence"))
     }
 
 
 def _found(image, row):
     """The tight box expected of the found box that belongs to this face, or None."""
-    boxes = [box for box in faces.find(image) if faces.belongs(box, row.box)]
+    boxes = [box for box in faces.find_all(image) if faces.belongs(box, row.box)]
     return faces.tight_box(boxes[0]) if boxes else None
 
 
-def _residual(marker, image, row, box):
-    """Predicted minus true points (N, 2) px, and confidences (N,); NaN without a box."""
-    count = len(row.points)
+def _marked(marker, image, row, box):
+    """Errors (N,) over the distance of the outer eye corners, and confidences (N,).
+
+    NaN without a box.
+    """
     if box is None:
-        return np.full((count, 2), np.nan), np.full(count, np.nan)
-    [face] = marker.mark(image, [box])
-    return face.points - row.points, face.confidence
+        nothing = np.full(len(row.points), np.nan)
+        return nothing, nothing
+    [face] = marker(image, box)
+    points, truth = (torch.from_numpy(np.asarray(one))[None] for one in (face.points, row.points))
+    errors = metrics.point_errors(points, truth) / metrics.interocular(truth)[:, None]
+    return errors[0].numpy(), face.confidence

@@ -58,8 +58,10 @@ def choices(table):
     """What was chosen on held-out faces, and what it gains.
 
     Args:
-        table: `shipped_tables.choices`.
+        table: `shipped_tables.choices`; without rows where nothing was chosen on these faces.
     """
+    if table.empty:
+        return "Decoder, mirroring and looks were chosen by the profile that trained the weights."
     means = table.groupby(["decoder", "mirror", "passes"], sort=False)["percent"].mean()
     (decoder, mirror, passes), best = means.idxmin(), means.min()
     plain = means[("argmax", False, 1)]

@@ -13,7 +13,8 @@ SCORE += ("worse_high", "median_percent", "failures_percent", "looks", "data")
 AREA = ("subset", "boxes", "area", "faces", "percent", "low", "high", "data")
 TURN = ("subset", "boxes", "turn", "faces", "missed", "percent", "low", "high", "data")
 BIN = ("boxes", "bin", "confidence", "share", "low", "high", "landmarks", "within", "data")
-CHOICE = ("decoder", "mirror", "passes", "boxes", "faces", "missed", "percent", "chosen", "data")
+CHOICE = ("decoder", "mirror", "passes", "boxes", "faces", "missed", "percent", "chosen")
+CHOICE += ("weights", "data")
 # Tenths of `metrics.turn`, half the sine of the yaw -> what a reader understands.
 TURNS = {(0, 0): "up to about 6°", (1, 1): "to about 17°", (2, 2): "to about 30°"}
 TURNS[(3, 99)] = "more than about 30°"
@@ -37,6 +38,17 @@ def _subsets(evidence):
         rows = evidence.arrays["subset"] == subset
         if rows.any():
             yield named, rows
+
+
+def of_profile(profile, evidence):
+    """All tables of the evidence on a profile's test faces: name -> table."""
+    run = evidence.about.get("run", "").partition(" ")[0]
+    return {
+        "shipped": scores(evidence, shipped.looks(profile, run)),
+        "shipped_areas": by_area(evidence),
+        "shipped_turns": by_turn(evidence),
+        "reliability": reliability(evidence),
+    }
 
 
 def scores(evidence, looks=0):
@@ -142,19 +154,35 @@ def _redrawn(sure, close, bins, draws=300, seed=0):
     return hits[drawn].sum(axis=1) / np.maximum(inside[drawn].sum(axis=1), 1)
 
 
-def choices(profile, weights=None, progress=True):
+def ensure_choices(profile, progress=True):
+    """`choices` of the shipped weights, read back where they are saved.
+
+    Only the profile that trained the weights can choose: of any other there are no rows.
+
+    Args:
+        profile: a `config.Profile`.
+    """
+    marker, kept = Marker(), tables.read("shipped_choices", profile.name)
+    about = shipped.describe(profile, marker)
+    if kept is not None and set(kept["weights"]) == {about["weights"]}:
+        return kept
+    if not about["run"].endswith(f" of profile {profile.name}"):
+        return tables.tidy([], CHOICE)
+    return choices(profile, progress=progress)
+
+
+def choices(profile, progress=True):
     """What decoder, mirroring and a second look are worth on held-out training faces: CHOICE.
 
     The one that is chosen has the lowest mean over the kinds of boxes; the test set has no say.
 
     Args:
         profile: a `config.Profile` whose stills are here.
-        weights: a file; None is the shipped one.
     """
     index, train, held, _ = shipped.split(profile)
     given = shipped.official(profile, index, train)
     ways = [dict(decoder=d, mirror=m, passes=p) for m, p in WAYS for d in DECODERS]
-    markers = [Marker(weights, **way) for way in ways]
+    markers = [Marker(**way) for way in ways]
     root = paths.ROOT / profile.data.root
     marked = shipped.mark(markers, index[held], root, given, progress)
     rows = []
@@ -163,7 +191,8 @@ def choices(profile, weights=None, progress=True):
         for kind in evidence.kinds:
             errors = evidence.errors(kind)
             row = {**way, "boxes": kind, "faces": len(errors), "missed": np.isnan(errors).sum()}
-            row |= {"percent": 100 * np.nanmean(errors), "data": f"{on(evidence)}, held out"}
+            row |= {"percent": 100 * np.nanmean(errors), "weights": evidence.about["weights"]}
+            row |= {"data": f"{on(evidence)}, held out"}
             rows.append(row)
     found = pd.DataFrame(rows)
     means = found.groupby(["decoder", "mirror", "passes"])["percent"].transform("mean")

@@ -1,4 +1,4 @@
-"""A video's landmarks: `python -m study track VIDEO --weights FILE --out DIR`.
+"""A video's landmarks: `python -m study track VIDEO --out DIR`.
 
 Frames are read, followed and written one at a time, so that memory does not grow with the video.
 """
@@ -16,7 +16,8 @@ from study import device as devices
 from study import faces, overlay
 from study import weights as weight_files
 from study.datasets import video
-from study.follower import LANDMARKS, STAGES, Clock, Follower, TrackError
+from study.follower import STAGES, Clock, Follower, TrackError
+from study.landmarks import SCHEMES
 
 
 @dataclass
@@ -69,7 +70,7 @@ def run(path, weights, out, *, decoder=None, lam=None, draw=True, progress=True,
 
         NAME.landmarks.csv   one row a frame: frame (from 0), time_s (frame / average frame rate),
                              face (always 0), found (0 or 1), reset (see Found), confidence, and
-                             x0, y0 … x67, y67 in px of the frame, 0-based, empty without a face
+                             x0, y0, x1, y1 … in px of the frame, 0-based, empty without a face
         NAME.overlay.mp4     the frames with their landmarks drawn
 
     The rows are on disk as soon as they are known. A video that is damaged further down, and an
@@ -77,7 +78,7 @@ def run(path, weights, out, *, decoder=None, lam=None, draw=True, progress=True,
 
     Args:
         path: the video, of any container that FFmpeg reads.
-        weights: a file as `weights.save` writes it.
+        weights: a file as `weights.save` writes it; None is the one that ships with the study.
         out: folder, made where it is missing.
         decoder: in place of the file's own.
         lam: λ in place of the file's own.
@@ -91,7 +92,8 @@ def run(path, weights, out, *, decoder=None, lam=None, draw=True, progress=True,
     Raises:
         WeightsError: unusable weights.
         VideoError: nothing can be read from the video, or the overlay cannot be written.
-        TrackError: weights for other landmarks, no such decoder, or no folder to write to.
+        TrackError: weights of landmarks whose place in a found face is not known, no such
+            decoder, or no folder to write to.
     """
     path, out = Path(path), Path(out)
     model, meta = weight_files.load(weights, lam=lam)
@@ -107,7 +109,7 @@ def run(path, weights, out, *, decoder=None, lam=None, draw=True, progress=True,
         summary.notes.append("the weights hold a detector alone: no refinement by past frames")
     start = time.perf_counter()
     with ExitStack() as stack:
-        sinks = _Sinks(stack, out, path.stem, about.fps, draw, summary)
+        sinks = _Sinks(stack, out, path.stem, about.fps, draw, meta, summary)
         stream = stack.enter_context(closing(_readable(path, clock, summary)))
         bar = tqdm(stream, path.name, about.frames, unit="frame", disable=not progress)
         stack.callback(bar.close)
@@ -159,8 +161,8 @@ def _readable(path, clock, summary):
 class _Sinks:
     """The CSV and the overlay of a video; both are made when the first frame is there."""
 
-    def __init__(self, stack, out, name, fps, draw, summary):
-        self.stack, self.fps, self.summary = stack, fps, summary
+    def __init__(self, stack, out, name, fps, draw, meta, summary):
+        self.stack, self.fps, self.meta, self.summary = stack, fps, meta, summary
         self.table = out / f"{name}.landmarks.csv"
         self.video = out / f"{name}.overlay.mp4" if draw else None
         self.file = self.writer = None
@@ -170,16 +172,18 @@ class _Sinks:
         try:
             if self.file is None:
                 self._open(image)
-            self._line(row(self.summary.frames, self.summary.frames / self.fps, found))
+            number = self.summary.frames
+            self._line(row(number, number / self.fps, found, self.meta.landmarks))
         except OSError as error:
             raise TrackError(f"{self.table}: {error.strerror}") from error
         if self.writer is not None:
             seen = found.points is not None
-            self.writer.write(overlay.draw(image, found.points) if seen else image)
+            scheme = SCHEMES.get(self.meta.scheme)
+            self.writer.write(overlay.draw(image, found.points, scheme) if seen else image)
 
     def _open(self, image):
         self.file = self.stack.enter_context(open(self.table, "w", newline=""))
-        self._line(header())
+        self._line(header(self.meta.landmarks))
         self.summary.files.append(self.table)
         if self.video is not None:
             height, width = image.shape[:2]
@@ -192,22 +196,23 @@ class _Sinks:
         self.file.flush()
 
 
-def header():
-    """The columns of the CSV."""
-    places = [f"{axis}{n}" for n in range(LANDMARKS) for axis in "xy"]
+def header(landmarks):
+    """The columns of the CSV of so many landmarks."""
+    places = [f"{axis}{n}" for n in range(landmarks) for axis in "xy"]
     return ["frame", "time_s", "face", "found", "reset", "confidence", *places]
 
 
-def row(frame, seconds, found):
+def row(frame, seconds, found, landmarks):
     """A frame's line of the CSV.
 
     Args:
         frame: its number, from 0.
         seconds: its time.
         found: a Found.
+        landmarks: N.
     """
     start = [frame, f"{seconds:.4f}", 0, int(found.points is not None), found.reset]
     if found.points is None:
-        return [*start, "", *[""] * (2 * LANDMARKS)]
+        return [*start, "", *[""] * (2 * landmarks)]
     values = (f"{value:.2f}" for value in found.points.reshape(-1).tolist())
     return [*start, f"{found.confidence:.3f}", *values]

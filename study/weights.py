@@ -1,34 +1,46 @@
 """A file of trained weights that says of itself which network they belong to.
 
-One dictionary, as `torch.save` writes it and `torch.load(..., weights_only=True)` reads it:
+A safetensors file: the weights as tensors, and everything else as JSON under the key HEADER of
+its metadata:
 
-    format      FORMAT
-    kind        "detector1d" or "tracker1d"
-    config      {"detector": fields of a TrainingConfig, "tracker": arguments of Tracker1D}; the
-                latter for trackers only
-    landmarks   N
-    scale       side of the square crop in longer sides of the landmarks' tight box
-    oversample  px of the cached picture for each px of the crop, in training
-    confidence  `usual_confidence` of the detector, or None where it was not measured
-    state_dict  the weights
+    format       FORMAT
+    kind         "detector1d" or "tracker1d"
+    config       {"detector": fields of a TrainingConfig, "tracker": arguments of Tracker1D}; the
+                 latter for trackers only
+    landmarks    N
+    scale        side of the square crop in longer sides of the landmarks' tight box
+    oversample   px of the cached picture for each px of the crop, in training
+    confidence   `usual_confidence` of the detector, or null where it was not measured
+    calibration  fields of a `confidence.Calibration`, or null where there is none
+    scheme       which points the landmarks are, a name in `landmarks.SCHEMES`
+    placement    fields of a `faces.Placement`, or null where it was not measured
+    about        what else is to be known, strings by name
 """
 
 import dataclasses
+import json
+import math
 import os
-import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from torch import nn
 
 from study import config as configs
 from study import training
+from study.confidence import Calibration
 from study.datasets import augment
+from study.landmarks import SCHEMES
 from study.models import Tracker1D
 
-FORMAT = 1  # raise it when files written before can no longer be read
+FORMAT = 2  # raise it when files written before can no longer be read
+HEADER = "study"
 KINDS = ("detector1d", "tracker1d")
-KEYS = ("kind", "config", "landmarks", "scale", "oversample", "confidence", "state_dict")
+SHIPPED = Path(__file__).with_name("pretrained") / "detector.safetensors"
+# Layers whose weights can be stored in half precision: the bulk of a file.
+BULK = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 
 
 class WeightsError(ValueError):
@@ -40,7 +52,9 @@ class Meta:
     """What a file of weights says of them; attributes as listed above.
 
     `config` is the detector's TrainingConfig, `tracker` the arguments of its Tracker1D ({} for a
-    bare detector).
+    bare detector). The scheme may be one that SCHEMES does not have; one that it has must be of
+    as many landmarks. The calibration is a Calibration, and the placement a tuple (dx, dy, scale)
+    or None.
     """
 
     kind: str
@@ -50,100 +64,215 @@ class Meta:
     oversample: float = 1.25
     confidence: float | None = None
     tracker: dict = field(default_factory=dict)
+    calibration: Calibration | None = None
+    scheme: str = "ibug68"
+    placement: tuple | None = None
+    about: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name, (allowed, wanted) in _FIELDS.items():
+            value = getattr(self, name)
+            if not allowed(value):
+                raise ValueError(f"{name} is {value!r}; it must be {wanted}")
+        scheme, offsets = SCHEMES.get(self.scheme), self.calibration and self.calibration.offsets
+        if scheme is not None and scheme.count != self.landmarks:
+            raise ValueError(f"{self.landmarks} landmarks; {self.scheme} has {scheme.count}")
+        if offsets is not None and len(offsets) != self.landmarks:
+            raise ValueError(f"{self.landmarks} landmarks; calibrated for {len(offsets)}")
 
 
-def save(path, model, meta):
+def _number(value, low=-math.inf):
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return plain and math.isfinite(value) and value > low
+
+
+def _numbers(values, count=None):
+    listed = isinstance(values, list | tuple) and count in (None, len(values))
+    return listed and all(map(_number, values))
+
+
+def _is_placement(value):
+    return value is None or (_numbers(value, 3) and value[2] > 0)
+
+
+def _is_about(value):
+    strings = isinstance(value, dict) and [*value, *value.values()]
+    return strings is not False and all(isinstance(one, str) for one in strings)
+
+
+# What may stand in a Meta, and how it is said.
+_FIELDS = {
+    "kind": (lambda v: v in KINDS, " or ".join(KINDS)),
+    "landmarks": (lambda v: _number(v, 0) and isinstance(v, int), "a whole number above 0"),
+    "scale": (lambda v: _number(v, 0), "a number above 0"),
+    "oversample": (lambda v: _number(v, 0), "a number above 0"),
+    "confidence": (lambda v: v is None or _number(v), "a number or none"),
+    "scheme": (lambda v: isinstance(v, str), "the name of a scheme"),
+    "placement": (_is_placement, "dx, dy and a scale above 0, or none"),
+    "about": (_is_about, "strings by name"),
+}
+# Keys of the header that are a Meta's fields as they stand.
+_PLAIN = tuple(_FIELDS)
+KEYS = ("config", *_PLAIN, "calibration")
+
+
+def save(path, model, meta, half=False):
     """Writes weights; the file appears when it is complete.
 
     Args:
         path: the file; one of that name is replaced.
         model: a Detector1D, or a Tracker1D for kind "tracker1d".
         meta: the Meta that describes it.
+        half: whether to store the weights of convolutions in 16 bits, at half the size.
+            Statistics, offsets and what is small otherwise keep their 32.
 
     Raises:
-        WeightsError: a model that is not what the meta describes.
+        WeightsError: a model that is not what the meta describes, or has weights that are not
+            finite (in 16 bits: above 65504), or the file cannot be written.
     """
     path = Path(path)
     try:
         _build(meta).load_state_dict(model.state_dict())
+        tensors = _finite(_tensors(model, half))
     except (ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: the model is not the described one: {_line(error)}") from error
-    config = {"detector": dataclasses.asdict(meta.config)}
-    if meta.kind == "tracker1d":
-        config["tracker"] = dict(meta.tracker)
-    values = {key: getattr(meta, key) for key in ("kind", "landmarks", "scale", "oversample")}
-    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    values |= {"format": FORMAT, "config": config, "confidence": meta.confidence}
     part = path.with_name(f".{path.name}.part{os.getpid()}")
     try:
-        torch.save({**values, "state_dict": state}, part)
+        header = {HEADER: json.dumps(_values(meta), allow_nan=False)}
+        part.write_bytes(safetensors.torch.save(tensors, header))
         os.replace(part, path)
-    except (OSError, RuntimeError) as error:  # RuntimeError: torch found no folder
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise WeightsError(f"{path}: cannot be written: {_line(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def load(path, lam=None):
+def _tensors(model, half):
+    bulk = {f"{name}.weight" for name, part in model.named_modules() if isinstance(part, BULK)}
+    state = {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return {
+        name: (value.half() if half and name in bulk else value).contiguous()
+        for name, value in state.items()
+    }
+
+
+def _finite(tensors):
+    """The tensors, of which all numbers are finite."""
+    for name, value in tensors.items():
+        if not value.isfinite().all():
+            raise ValueError(f"{name} is not finite")
+    return tensors
+
+
+def _values(meta):
+    """What the header says, but for the tensors."""
+    config = {"detector": dataclasses.asdict(meta.config)}
+    if meta.kind == "tracker1d":
+        config["tracker"] = dict(meta.tracker)
+    calibration = meta.calibration and dataclasses.asdict(meta.calibration)
+    values = {"format": FORMAT, "config": config, "calibration": calibration}
+    return values | {key: getattr(meta, key) for key in _PLAIN}
+
+
+def load(path=None, lam=None):
     """A network and what its file says of it.
 
     Args:
-        path: a file that `save` wrote.
+        path: a file that `save` wrote; None is the one that ships with the study, SHIPPED.
         lam: λ in place of a tracker's own, in [0, 1].
 
     Returns:
-        (Detector1D or Tracker1D in evaluation mode on the CPU, Meta).
+        (Detector1D or Tracker1D in evaluation mode on the CPU, in float32, and its Meta).
 
     Raises:
         WeightsError: no such file, not weights of this study or damaged ones, those of another
             format, or a λ for a detector, which has none.
     """
-    path = Path(path)
-    meta, state = _meta(path, _read(path))
+    path = Path(SHIPPED if path is None else path)
+    values, tensors = _read(path)
+    meta = _meta(path, values)
     if lam is not None:
         if meta.kind != "tracker1d":
             raise WeightsError(f"{path}: holds a detector alone, which has no lambda to change")
         meta = dataclasses.replace(meta, tracker={**meta.tracker, "lam": lam})
     try:
         model = _build(meta)
-        model.load_state_dict(state)
-    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        model.load_state_dict(_finite(_as_built(model, tensors)))
+    except (ValueError, TypeError, RuntimeError) as error:
         raise WeightsError(f"{path}: {_line(error)}") from error
     return model.eval(), meta
 
 
+def _as_built(model, tensors):
+    """The tensors in the precision of the model's own; whole numbers stay whole ones."""
+    own = model.state_dict()
+    for name, value in tensors.items():
+        if name in own and own[name].is_floating_point() != value.is_floating_point():
+            raise ValueError(f"{name} is {value.dtype}, not {own[name].dtype}")
+    return {name: v.to(own[name].dtype) if name in own else v for name, v in tensors.items()}
+
+
 def _read(path):
+    """The values of a file's header, and its tensors."""
     if path.is_dir():
         raise WeightsError(f"{path}: a folder, not a file of weights")
+    if not path.exists():
+        hint = ": this copy of the study ships no weights; name a file" if path == SHIPPED else ""
+        raise WeightsError(f"{path}: no such file{hint}")
     try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise WeightsError(f"{path}: no such file") from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, OSError, ValueError) as error:
-        raise WeightsError(f"{path}: not a file of weights, or a damaged one") from error
+        with safetensors.safe_open(path, "pt") as file:
+            header = (file.metadata() or {}).get(HEADER)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror or _line(error)}") from error
+    except (safetensors.SafetensorError, RuntimeError, ValueError) as error:
+        cause = "not a safetensors file, or a damaged one"
+        raise WeightsError(f"{path}: {cause}: {_line(error)}") from error
+    return _header(path, header), tensors
+
+
+def _header(path, text):
+    """The header's values, from their JSON; they are of this format and none is missing."""
+    try:
+        values = json.loads(text or "")
+    except ValueError:
+        values = None
     if not isinstance(values, dict) or "format" not in values:
         raise WeightsError(f"{path}: not weights as `study.weights.save` writes them")
     if values["format"] != FORMAT:
         raise WeightsError(
             f"{path}: format {values['format']!r}; this version of the study reads {FORMAT}"
         )
+    missing = [key for key in KEYS if key not in values]
+    if missing:
+        raise WeightsError(f"{path}: lacks {', '.join(missing)}")
     return values
 
 
 def _meta(path, values):
-    """The Meta and the state_dict of a file's values."""
-    missing = [key for key in KEYS if key not in values]
-    if missing:
-        raise WeightsError(f"{path}: lacks {', '.join(missing)}")
-    if values["kind"] not in KINDS:
-        raise WeightsError(f"{path}: kind {values['kind']!r}; there are {', '.join(KINDS)}")
-    own = {key: values[key] for key in ("kind", "landmarks", "scale", "oversample", "confidence")}
+    """The Meta of a header's values."""
     try:
         config = configs.training_config(values["config"]["detector"], "detector")
         tracker = values["config"]["tracker"] if values["kind"] == "tracker1d" else {}
     except (configs.ConfigError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: config: {_line(error)}") from error
-    return Meta(config=config, tracker=tracker, **own), values["state_dict"]
+    own = {key: values[key] for key in _PLAIN}
+    try:
+        own["placement"] = own["placement"] and tuple(own["placement"])
+        calibration = _calibration(values["calibration"])
+        return Meta(config=config, tracker=tracker, calibration=calibration, **own)
+    except (ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: {_line(error)}") from error
+
+
+def _calibration(values):
+    """A Calibration from its fields, or None."""
+    if values is None:
+        return None
+    within, slopes, offsets = (values[key] for key in ("within", "slopes", "offsets"))
+    if not (_number(within, 0) and _numbers(slopes, 2) and _numbers(offsets)):
+        raise ValueError("calibration: not numbers as those of a Calibration")
+    return Calibration(within, tuple(slopes), tuple(offsets))
 
 
 def _build(meta):

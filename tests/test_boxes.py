@@ -2,7 +2,8 @@
 
 import pytest
 
-from study.datasets import DatasetError, boxes
+from study.datasets import boxes
+from study.datasets.index import DatasetError
 
 
 def test_a_list_is_read_by_the_id_behind_the_data_sets_folder(tmp_path):

@@ -282,9 +282,26 @@ def test_the_decoder_can_be_chosen(name):
 def test_an_unknown_decoder_and_other_landmarks_are_named():
     with pytest.raises(follower.TrackError, match="'best' is unknown; there are argmax"):
         followed([], decoder="best")
-    other = dataclasses.replace(blob.META, landmarks=19)
-    with pytest.raises(follower.TrackError, match="19 landmarks"):
+    other = dataclasses.replace(blob.META, landmarks=19, scheme="aflw19")
+    with pytest.raises(follower.TrackError, match="19 landmarks 'aflw19' do not say where"):
         Follower(blob.detect, other, blob.CPU)
+
+
+def test_other_landmarks_are_looked_for_where_their_weights_say():
+    place = faces.Placement(0.1, -0.05, 0.8)
+    meta = dataclasses.replace(blob.META, landmarks=19, scheme="aflw19", placement=tuple(place))
+    looked = []
+
+    class Watching(Follower):
+        """Remembers the boxes that it looks at, and sees no face."""
+
+        def _detect(self, image, box):
+            looked.append(box)
+
+    box = faces.Box(20.0, 30.0, 60.0, 70.0, 1.0)
+    found = Watching(blob.detect, meta, blob.CPU, find=lambda *_: [box]).step(blob.frame(None))
+    assert found.points is None
+    assert np.allclose(looked, [faces.tight_box(box, place)])
 
 
 def test_points_are_read_by_the_rule_that_the_detector_was_trained_by():

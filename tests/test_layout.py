@@ -1,6 +1,7 @@
 """Rules over the whole tree: who imports whom, what the pipeline declares, what is committed."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -19,8 +20,9 @@ LAYERS = (
     # pure: no file, no clock, no global state
     {"landmarks", "heatmaps", "boundaries", "metrics", "confidence", "models"},
     {"paths", "device", "paper"},
-    {"datasets", "standin", "faces"},
-    {"config", "training", "tracking", "adversarial", "fitted", "weights", "follower"},
+    {"datasets", "standin", "faces", "photos"},
+    {"config", "training", "tracking", "adversarial", "fitted", "weights", "look", "follower",
+     "calibration"},
     {"material"},
     {"work"},
     {"runs"},
@@ -29,7 +31,9 @@ LAYERS = (
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
      "video_rivals", "area_figures", "area_answers", "slider_figures", "sliders"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
-     "pack", "plan", "track", "contents", "differences", "equations", "__main__"},
+     "pack", "plan", "track", "marks", "predict", "differences", "equations", "shipped",
+     "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "export",
+     "exported", "latency", "contents", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
@@ -83,12 +87,18 @@ def study_imports(source):
     return {name for name in imported(source) if name in MODULES and name != "study"}
 
 
+@functools.cache
+def imports_of(module):
+    """`study_imports` of a module of the study."""
+    return study_imports(MODULES[module].read_text())
+
+
 def reachable(source):
     """Modules of the study that run when a source does: its imports, and theirs."""
     found, new = set(), study_imports(source)
     while new:
         found |= new
-        new = {n for name in new for n in study_imports(MODULES[name].read_text())} - found
+        new = {n for name in new for n in imports_of(name)} - found
     return found
 
 
@@ -176,6 +186,7 @@ def test_conda_gets_the_same_python_and_the_same_lock():
     assert project["requires-python"] == ">=3.11,<3.12"
 
 
+@functools.cache
 def load_params(profile):
     folder = ROOT if profile == "demo" else ROOT / "profiles" / profile
     return yaml.safe_load((folder / "params.yaml").read_text())

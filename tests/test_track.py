@@ -41,7 +41,7 @@ def tracked(tmp_path, boxes, name="clip.avi", **options):
 
 def run(path, out, **options):
     settings = {"progress": False, "find": blob.find, **options}
-    return track.run(path, "weights.pt", out, **settings)
+    return track.run(path, "w.safetensors", out, **settings)
 
 
 def table(out, name="clip"):
@@ -79,7 +79,7 @@ def test_the_table_holds_the_points_to_a_hundredth_of_a_pixel(tmp_path):
     expected = 300 * np.random.default_rng(0).random((68, 2)) - 5
     found = follower.Found(expected, 0.81234, "cut")
     with open(tmp_path / "a.csv", "w", newline="") as file:
-        csv.writer(file).writerows([track.header(), track.row(41, 1.64, found)])
+        csv.writer(file).writerows([track.header(68), track.row(41, 1.64, found, 68)])
     rows = pd.read_csv(tmp_path / "a.csv")
     assert np.abs(points(rows)[0] - expected).max() <= 0.005001
     assert list(rows.iloc[0, :6]) == [41, 1.64, 0, 1, "cut", 0.812]
@@ -218,7 +218,14 @@ def test_memory_does_not_grow_with_the_video(networks, tmp_path):
 
 def test_lambda_reaches_the_weights(networks, tmp_path):
     tracked(tmp_path, moving(2), lam=0.25)
-    assert networks == [("weights.pt", 0.25)]
+    assert networks == [("w.safetensors", 0.25)]
+
+
+def test_without_a_file_the_weights_that_ship_are_taken(networks, tmp_path, capsys):
+    blob.write(tmp_path / "a.avi", moving(2))
+    for arguments in ([], ["--weights", "own.safetensors"]):
+        command(capsys, tmp_path / "a.avi", "--out", tmp_path / "out", *arguments)
+    assert networks == [(None, None), ("own.safetensors", None)]
 
 
 def test_a_folder_that_cannot_be_is_named(networks, tmp_path):
@@ -238,7 +245,7 @@ def test_a_folder_that_cannot_be_is_named(networks, tmp_path):
 def detector_file(tmp_path_factory):
     """Weights of a small detector that nobody has trained."""
     config = TrainingConfig("detector1d", size=32, length=24, channels=8, depth=1)
-    file = tmp_path_factory.mktemp("weights") / "detector.pt"
+    file = tmp_path_factory.mktemp("weights") / "detector.safetensors"
     model = training.build_model(config, 68)
     weights.save(file, model, weights.Meta("detector1d", config, 68))
     return file
@@ -273,8 +280,8 @@ def test_what_is_no_video_is_one_line_and_leaves_nothing(
 def test_unusable_weights_and_decoders_are_one_line(detector_file, tmp_path, capsys):
     blob.write(tmp_path / "a.mp4", moving(2))
     arguments = [tmp_path / "a.mp4", "--out", tmp_path / "out", "--weights"]
-    code, _, message = command(capsys, *arguments, tmp_path / "none.pt")
-    assert (code, message) == (1, f"{tmp_path / 'none.pt'}: no such file")
+    code, _, message = command(capsys, *arguments, tmp_path / "none.safetensors")
+    assert (code, message) == (1, f"{tmp_path / 'none.safetensors'}: no such file")
     code, _, message = command(capsys, *arguments, detector_file, "--decoder", "best")
     assert code == 1 and message.startswith("decoder 'best' is unknown")
     code, _, message = command(capsys, *arguments, detector_file, "--lam", 0.5)
@@ -304,7 +311,7 @@ def test_a_face_is_followed_with_the_real_face_detector(tmp_path, capsys, monkey
     monkeypatch.setattr(weights, "load", lambda path, lam=None: (tracker, blob.TRACKER_META))
     monkeypatch.setattr(follower, "look", look)
     code, out, _ = command(
-        capsys, tmp_path / "a.mp4", "--weights", "w.pt", "--out", tmp_path / "out"
+        capsys, tmp_path / "a.mp4", "--weights", "w.safetensors", "--out", tmp_path / "out"
     )
     assert code == 0 and "4 frames, 4 with a face; resets: 1 start" in out
     assert np.abs(looked[0] - (tight + [40, 20, 40, 20])).max() < 0.2 * (tight[3] - tight[1])

@@ -28,7 +28,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from scipy import io
 
 from study.datasets import formats
 from study.datasets.index import DatasetError, Problem, cause_of, face, fault, table
@@ -123,6 +122,8 @@ def _arrays(path):
         dict of names (R,) str, points (R, 19, 2), visible (R, 19) bool, box (R, 4) x1, y1, x2, y2
         and ra (R,) from 0; list of causes.
     """
+    from scipy import io  # here, as whatever marks a photograph imports this module
+
     try:
         held = io.loadmat(path)
     except Exception as error:  # a damaged file raises whatever its first wrong byte leads to

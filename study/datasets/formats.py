@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 # What Pillow raises for a damaged file, depending on the format and on where the damage is.
-_DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+DAMAGE = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
 def read_pts(path):
@@ -83,8 +83,8 @@ def image_size(path):
     try:
         with Image.open(path) as image:
             return image.size
-    except _DAMAGE as error:
-        raise ValueError(f"{path}: {_cause(error)}") from error
+    except DAMAGE as error:
+        raise ValueError(f"{path}: {cause(error)}") from error
 
 
 def read_image(path):
@@ -116,8 +116,8 @@ def decode_image(data, path):
             if image.mode.startswith(("I", "F")):  # Pillow would clip these to white
                 raise ValueError(f"more than 8 bits a channel (mode {image.mode})")
             return image.convert("RGB")
-    except _DAMAGE as error:
-        raise ValueError(f"{path}: {_cause(error)}") from error
+    except DAMAGE as error:
+        raise ValueError(f"{path}: {cause(error)}") from error
 
 
 def sha256(data):
@@ -131,7 +131,7 @@ def file_sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _cause(error):
+def cause(error):
     """A damaged image's error in words that do not name the file again."""
     if isinstance(error, Image.UnidentifiedImageError):
         return "not an image, or a damaged one"
