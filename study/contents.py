@@ -85,7 +85,7 @@ def table(listed):
 def further(file, folder=notebook.NOTEBOOKS):
     """The other notebooks by their questions, a line each, in Markdown."""
     others = [e for e in entries(folder) if e.file != file]
-    return "\n".join(f"- [{e.number}]({e.file}) {e.question} {e.learn}" for e in others)
+    return "\n".join(f"- [{e.number}]({e.file}) {e.question} You learn {e.learn}" for e in others)
 
 
 def index(folder=notebook.NOTEBOOKS):
