@@ -56,7 +56,7 @@ def _bins(ax, point, size, length, rule):
     error = (torch.as_tensor(point) - found).norm().item()
     ax.plot(*zip(point, found, strict=True), color=FOUND, label="quantization error")
     ax.plot(*found, "s", color=FOUND, markersize=5, label="what rounding leaves", zorder=6)
-    ax.set_title(f"L={length}, a bin of {step:.2f} px, {RULE[rule]}:\n{error:.2f} px off")
+    ax.set_title(f"L={length}, a bin of {step:.2f} px: {error:.2f} px off\n{RULE[rule]}")
 
 
 def target(point, size, length, sigma, axes=None):
