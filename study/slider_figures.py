@@ -128,7 +128,7 @@ def marginals(image, pair, point, found, fainter=None, axes=None):
     error = (torch.as_tensor(found) - torch.as_tensor(point)).norm().item()
     beside = "" if fainter is None else "; grey: γ=0"
     axes[0, 0].set_title(f"$h^x$ and $h^y$, L={length}: {error:.2f} px off{beside}")
-    axes[1, 0].legend(loc="lower left", frameon=True, framealpha=0.7)
+    axes[1, 0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
     return axes
 
 
@@ -151,8 +151,8 @@ def attended(image, point, w_xy, w_yx, axes=None):
     places = heatmaps.to_pixels(np.arange(positions), size, positions)  # px
     step = size / positions
     look = dict(color=figures.PURPLE, edgecolor="white", linewidth=0.3)
-    axes[0, 0].bar(places, positions * w_xy[row], step, **look)
-    axes[1, 1].barh(places, positions * w_yx[column], step, **look)
+    axes[0, 0].bar(places, positions * np.asarray(w_xy[row]), step, **look)
+    axes[1, 1].barh(places, positions * np.asarray(w_yx[column]), step, **look)
     axes[0, 0].axhline(1, color=figures.BLACK, linewidth=0.8, linestyle=":")
     axes[1, 1].axvline(1, color=figures.BLACK, linewidth=0.8, linestyle=":")
     axes[1, 0].axvspan(*_span(column, step), color=figures.PURPLE, alpha=0.3)
