@@ -128,7 +128,8 @@ def marginals(image, pair, point, found, fainter=None, axes=None):
     error = (torch.as_tensor(found) - torch.as_tensor(point)).norm().item()
     beside = "" if fainter is None else "; grey: γ=0"
     axes[0, 0].set_title(f"$h^x$ and $h^y$, L={length}: {error:.2f} px off{beside}")
-    axes[1, 0].legend(loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=2)
+    shown = axes[1, 0].get_legend_handles_labels()
+    axes[0, 1].legend(*shown, loc="center", fontsize="small", handlelength=1, borderpad=0)
     return axes
 
 
