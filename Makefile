@@ -39,8 +39,9 @@ report: $(INSTALLED) ## re-make tables, figures and page from the committed reco
 	@$(PYTHON) -m study report --profile $(PROFILE)
 	@echo "Report: reports/$(PROFILE)/index.html"
 
-lab: $(INSTALLED) ## open JupyterLab on the notebooks
-	$(PYTHON) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) notebooks
+lab: $(INSTALLED) ## open JupyterLab on the notebooks' table of contents
+	$(PYTHON) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/index.ipynb notebooks
 
 lint: $(INSTALLED) ## check the style
 	$(PYTHON) -m ruff check .
@@ -50,8 +51,9 @@ test: lint ## all that CI runs: style, a tiny study from end to end, unit tests,
 	$(PYTHON) -m pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=120 \
 		--nbval-sanitize-with=tests/sanitize.cfg tests notebooks
 
-strip: $(INSTALLED) ## strip the notebooks' outputs before a commit
+strip: $(INSTALLED) ## before a commit: strip the notebooks' outputs, renew their contents
 	$(PYTHON) -m study.notebook strip notebooks/*.ipynb
+	$(PYTHON) -m study contents
 
 outputs: $(INSTALLED) ## store anew the notebook outputs that `make test` compares
 	$(PYTHON) -m nbconvert --log-level=WARN --to notebook --execute --inplace notebooks/*.ipynb

@@ -177,6 +177,13 @@ def readme(args):
     print(results_at_a_glance.update())
 
 
+def contents(args):
+    """Writes notebooks/index.ipynb from the first cells of the notebooks."""
+    from study import contents as table
+
+    print(table.update())
+
+
 def bench(args):
     """Times a profile's training loop, or marking faces by PyTorch and by ONNX.
 
@@ -278,6 +285,7 @@ def _parser():
     sub.add_argument("--out", required=True, metavar="FILE", help="such as detector.onnx")
     with_profile(add("report", report))
     add("readme", readme)
+    add("contents", contents)
     sub = with_profile(add("bench", bench))
     sub.add_argument("what", choices=["train", "predict"])
     sub.add_argument("--seconds", type=float, default=20, help="of each measurement")

@@ -98,15 +98,26 @@ def save(drawn, name, profile, faces=False):
     Returns:
         the figure as a PNG that a notebook displays.
     """
-    figure, where = figure_of(drawn), folder(profile, faces)
+    where, data = folder(profile, faces), png(drawn)
     where.mkdir(parents=True, exist_ok=True)
+    (where / f"{name}.png").write_bytes(data)
+    if not faces:
+        with matplotlib.rc_context(STYLE):
+            figure_of(drawn).savefig(where / f"{name}.svg", format="svg", metadata={"Date": None})
+    return Picture(data)
+
+
+def png(drawn, dpi=DPI):
+    """A figure, an Axes or an array of Axes as the bytes of a PNG, the same for the same figure."""
+    out = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        png = io.BytesIO()
-        figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
-        (where / f"{name}.png").write_bytes(png.getvalue())
-        if not faces:
-            figure.savefig(where / f"{name}.svg", format="svg", metadata={"Date": None})
-    return Picture(png.getvalue())
+        figure_of(drawn).savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    return out.getvalue()
+
+
+def show(drawn):
+    """A figure that a notebook displays and no file keeps."""
+    return Picture(png(drawn))
 
 
 class Picture:

@@ -15,6 +15,7 @@ import torch
 from study import config as configs
 from study import datasets, material, metrics, paths, runs, training, work
 from study.datasets import augment
+from study.models import coattention
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}
 PARTS["full"] = PARTS["common"] + PARTS["challenging"]  # test subset -> its parts
@@ -306,6 +307,54 @@ def outputs(profile, run, crops, rows):
     predicted = training.decode((h_x, h_y), settings, settings.decoder)
     w_xy, w_yx = model.co_attention.affinities(*model.distributions(images))
     return Outputs(images, points, predicted, h_x, h_y, w_xy, w_yx)
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """What one trained 1D detector makes of B faces at other weights of co-attention than its own.
+
+    Attributes:
+        gammas: the weights, G of them.
+        gamma: the one that it was trained at.
+        images: (B, 3, F, F) plain crops.
+        points: (B, N, 2) px of the crop.
+        h_x, h_y: (G, B, N, L) heatmaps.
+        w_xy, w_yx: (B, C, positions, positions) affinity matrices (Eq. 9), of no weight.
+    """
+
+    gammas: tuple
+    gamma: float
+    images: torch.Tensor
+    points: torch.Tensor
+    h_x: torch.Tensor
+    h_y: torch.Tensor
+    w_xy: torch.Tensor
+    w_yx: torch.Tensor
+
+
+def over_gammas(profile, run, crops, rows, gammas):
+    """`Weighed` of a run on some of the cached faces; None where its weights are not here.
+
+    Args:
+        profile, run, crops, rows: as in `outputs`.
+        gammas: weights of the attentive feature (Eq. 10).
+    """
+    if not material.weights_file(profile, run).exists():
+        return None
+    images, points = plain_crops(profile, crops, rows)
+    return weighed(work.load_model(profile, run), images, points, gammas)
+
+
+@torch.inference_mode()
+def weighed(model, images, points, gammas):
+    """`Weighed` of a 1D detector whose co-attention is between positions."""
+    d_x, d_y = model.distributions(images)
+    w_xy, w_yx = model.co_attention.affinities(d_x, d_y)
+    rows_y = d_y.transpose(-1, -2)  # (B, C, positions, columns)
+    h_x = [model.cnn2_x(coattention.fuse(d_x, w_yx, rows_y, gamma)) for gamma in gammas]
+    h_y = [model.cnn2_y(coattention.fuse(rows_y, w_xy, d_x, gamma)) for gamma in gammas]
+    found = torch.stack(h_x), torch.stack(h_y)
+    return Weighed(tuple(gammas), model.co_attention.gamma, images, points, *found, w_xy, w_yx)
 
 
 def scheme(profile):

@@ -26,17 +26,17 @@ LAYERS = (
     {"material"},
     {"work"},
     {"runs"},
-    {"prepare", "results"},
+    {"prepare", "results", "lesson"},
     {"tables", "temporal", "attention", "rivals", "ablation", "folds", "claims", "answers",
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
-     "video_rivals", "area_figures", "area_answers"},
+     "video_rivals", "area_figures", "area_answers", "slider_figures", "sliders"},
     {"failures", "failure_figures"},
     {"verdicts", "captions", "pictures", "headlines", "key_numbers", "failure_views",
      "shipped_views", "sections", "page",
      "views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
      "pack", "plan", "track", "marks", "predict", "differences", "equations", "shipped",
      "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "export",
-     "exported", "latency", "__main__"},
+     "exported", "latency", "contents", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
@@ -277,7 +277,7 @@ def test_a_stage_depends_on_the_modules_that_it_runs_and_on_no_others(stage):
 
 
 def test_the_clean_stage_lists_exactly_the_notebooks():
-    names = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/*.ipynb")}
+    names = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("notebooks/[0-9]*.ipynb")}
     assert {dep for dep in STAGES["clean"]["deps"] if dep.startswith("notebooks/")} == names
     cleaned = {Path(name).name for name in names_of(outputs("clean"))}
     assert cleaned == {Path(name).name for name in names}

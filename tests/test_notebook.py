@@ -7,8 +7,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from study import notebook, paths
+from study.contents import INDEX
 
-COMMITTED = sorted((paths.ROOT / "notebooks").glob("*.ipynb"))
+COMMITTED = [path for path in sorted(notebook.NOTEBOOKS.glob("*.ipynb")) if path.name != INDEX]
 MAGIC = re.compile(r"^\s*[!%]", re.M)
 ABSOLUTE = re.compile(r"""["'](/|~|[A-Za-z]:\\)""")
 
