@@ -107,7 +107,7 @@ def report(args):
 
 
 def readme(args):
-    """Writes the README's results from the cpu profile's tables."""
+    """Writes what README and docs say of results and code: from the cpu profile's tables."""
     from study import readme as results_at_a_glance
 
     print(results_at_a_glance.update())

@@ -268,12 +268,14 @@ class Data:
         root: its official folder, from the project's root.
         source: what the folder comes from, for DVC: itself, or the drawing of the stand-ins.
         standin: what to render into the folder, or None for photographs.
+        boxes: a file of the publisher's face detector's boxes (`datasets.boxes`), or "".
     """
 
     name: str
     root: str
     source: str
     standin: StandIns | None = None
+    boxes: str = ""
 
     def __post_init__(self):
         if self.name not in READERS:

@@ -165,7 +165,7 @@ def measure(index, root):
     found, tight = [], []
     for row in tqdm(index.itertuples(), total=len(index), unit="face"):
         for box in find(np.asarray(read_image(Path(root) / row.image))):
-            if _belongs(box, row.box):
+            if belongs(box, row.box):
                 found.append(box[:4])
                 tight.append(row.box)
                 break
@@ -173,6 +173,7 @@ def measure(index, root):
     return {"faces": len(index), "found": len(found), "placement": placement, "spread": spread}
 
 
-def _belongs(box, tight):
+def belongs(box, tight):
+    """Whether a found box is that of a face, (4,) tight box in px; see `measure`."""
     (center, side), (middle, longer) = _center_and_side(box), _center_and_side(tight)
     return np.hypot(*(center - middle)) < 0.3 * longer and 0.5 < side / longer < 2

@@ -137,11 +137,16 @@ def together(first, second):
 
 def split(profile, crops):
     """Bool masks (B,) of the faces to train on, to validate on, and to test on."""
+    return split_table(profile, crops.table)
+
+
+def split_table(profile, table):
+    """`split` of an index or of the table of its crops, B rows."""
     held = crop_cache.validation_split(
-        crops.table, profile.validation.share, seed=profile.validation.seed
+        table, profile.validation.share, seed=profile.validation.seed
     )
-    train = (crops.table["split"] == "train").to_numpy()
-    return train & ~held, held, (crops.table["split"] == "test").to_numpy()
+    train = (table["split"] == "train").to_numpy()
+    return train & ~held, held, (table["split"] == "test").to_numpy()
 
 
 def in_folds(profile, table, mask, run):

@@ -1,139 +1,244 @@
-"""The README's results at a glance, written from a profile's tables and never by hand."""
+"""What README.md and docs/ say of results and code: written from tables and docstrings.
 
-from study import answers, area_answers, claims, paths, tables
+Text between `<!-- made: NAME -->` and `<!-- end -->` is that of MAKERS[NAME], never typed.
+"""
 
-START = "<!-- results: written by `python -m study readme`, from reports/cpu -->"
-END = "<!-- end of results -->"
+import functools
+import math
+import re
+
+from study import claims, differences, equations, paths, tables
+from study.differences import change
+
 PROFILE = "cpu"
+MADE = re.compile(r"(<!-- made: ([\w-]+) -->)(.*?)(<!-- end -->)", re.DOTALL)
+SUBSET = "300W com"
+# The claims of the paper that the README shows; the page has all.
+HEADLINES = (
+    *("resolution-300w-com", "1d-below-2d-com", "memory-2d", "gamma-300w-com"),
+    *("ours-below-fhr-com", "ours-lab-below-lab-com", "gan-300vw-s1"),
+    *(f"lambda-300vw-s{n}" for n in (1, 2, 3)),
+)
+
+
+def files():
+    """README.md and the pages under docs/."""
+    return [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
 
 
 def update():
-    """Writes the block between the two marks of README.md anew; returns the file's path."""
-    file = paths.ROOT / "README.md"
-    before, rest = file.read_text().split(START)
-    _, after = rest.split(END)
-    file.write_text(f"{before}{START}\n{block()}\n{END}{after}")
-    return file
+    """Writes all that is made in README.md and docs/ anew; returns the names of the files."""
+    for file in files():
+        file.write_text(filled(file.read_text(), file.name))
+    return ", ".join(file.relative_to(paths.ROOT).as_posix() for file in files())
 
 
-def block(profile=PROFILE):
-    """The block's text: the answer, Table 1's common rows beside the paper's, and the figure."""
+def filled(text, name="the text"):
+    """A text with all that stands between marks made anew.
+
+    Raises:
+        ValueError: a mark that nothing makes; names the text and what there is.
+    """
+
+    def made(match):
+        if match[2] not in MAKERS:
+            known = ", ".join(MAKERS)
+            raise ValueError(f"{name}: nothing makes {match[2]!r}; there are {known}")
+        return f"{match[1]}{MAKERS[match[2]]()}{match[4]}"
+
+    return MADE.sub(made, text)
+
+
+# --- the results at a glance -------------------------------------------------------------------
+
+
+def results(profile=PROFILE):
+    """The answer, the paper's main claims and the ends of Table 1 beside it, and one figure."""
     folder = paths.reports(profile).relative_to(paths.ROOT).as_posix()
-    gains = tables.read("resolution_gain", profile)
-    decoders = tables.read("resolution_decoders", profile)
+    table = tables.read("claims", profile)
     lines = [
-        answers.resolution(gains, decoders),
+        *(f"- {sentence}" for sentence in answer(profile)),
         "",
-        *_rows(tables.read("table1_resolution", profile), decoders),
+        f"{counted(table)} ([how to read a verdict](docs/verdicts.md)). {measured_on(profile)} "
+        "Where a claim names L, ours is at the same L/F.",
+        "",
+        *claimed(table),
+        "",
+        *ends(tables.read("table1_resolution", profile)),
         "",
         f"![NRMSE against heatmap resolution, 1D and 2D]({folder}/figures/resolution.png)",
         "",
-        *_gain(profile, folder),
-        *_rivals(profile),
-        *_memory(profile),
-        *_attention(profile),
-        *_folds(profile),
-        *_videos(profile),
-        *_rivals_in_videos(profile),
-        *_areas(profile, folder),
-        f"All tables, figures and runs, and what is missing: [the page]({folder}/index.html).",
+        "All claims, tables and figures, what the gain is made of, rivals, videos and what is "
+        f"missing: [the page]({folder}/index.html).",
     ]
-    return "\n".join(lines)
+    return "\n".join(["", *lines, ""])
 
 
-def _gain(profile, folder):
-    """What the gain of long heatmaps is made of, where its parts have been measured."""
-    split, order = tables.read("gain_split", profile), tables.read("gain_order", profile)
-    if split is None or split["points"].isna().all():
+def answer(profile=PROFILE):
+    """What was found, in a sentence each: of all that has been measured."""
+    sentences = _resolution(tables.read("resolution_gain", profile))
+    sentences += _attention(tables.read("coattention_gain", profile))
+    return sentences + _refinement(tables.read("temporal_gain", profile))
+
+
+def _measured(gains, comparison, subset=SUBSET, decoder="argmax"):
+    """A row of a table of gains as a dict, or None where it has no number of ours."""
+    if gains is None or comparison not in set(gains["comparison"]):
+        return None
+    if "landmarks" in gains:
+        gains = gains[gains["landmarks"] == "all"]
+    row = claims.row_of(gains, comparison, subset, decoder)
+    return None if math.isnan(row["decrease_percent"]) else row
+
+
+def _resolution(gains):
+    longer, best = (
+        _measured(gains, "1D, L/F 0.25 to 3", decoder=name)
+        for name in ("argmax", "best on validation")
+    )
+    if longer is None:
+        return ["Whether longer heatmaps help has not been measured yet."]
+    before, after = longer["before_percent"], longer["after_percent"]
+    same = _measured(gains, "1D, L 64 to 768")
+    sentences = [
+        f"**Longer 1D heatmaps, L/F from 0.25 to 3: {longer['verdict']}.** With the highest bin "
+        f"taken for the landmark, as in the paper, NRMSE goes from {before:.2f} to {after:.2f} %, "
+        f"{change(longer)}."
+        + (f" At the paper's own L, 64 to 768, it is {_alone(same)}." if same else "")
+    ]
+    if best is not None:
+        left, whole = best["before_percent"] - best["after_percent"], before - after
+        share = "Most" if left < whole / 2 else "A part"
+        sentences.append(
+            f"**{share} of that gain is in the reading.** Decoded below the bin, the same heatmaps "
+            f"give {best['before_percent']:.2f} and {best['after_percent']:.2f} %: {left:.2f} of "
+            f"the {whole:.2f} points are left."
+        )
+    return sentences + _rival(gains)
+
+
+def _rival(gains):
+    plain, best = (
+        _measured(gains, "2D at L/F 0.5 to 1D at L/F 3", decoder=name)
+        for name in ("argmax", "best on validation")
+    )
+    if plain is None:
         return []
-    picture = f"![The gain of long heatmaps, part by part]({folder}/figures/gain_split.png)"
-    return [f"**What the gain is made of.** {answers.parts(split, order)}", "", picture, ""]
+    text = f"**2D at L/F=0.5 to 1D at L/F=3: {plain['verdict']}.** {_sentence(plain)}"
+    if best is not None:
+        text += f" Each read by its best decoder, 1D is {change(best)}."
+    return [text]
 
 
-def _rivals(profile):
-    """Who is best on the same backbone, and what it costs, where rivals have been measured."""
-    side, gains = tables.read("rivals", profile), tables.read("rivals_gain", profile)
-    if gains is None or gains["seeds"].isna().all():
+def _alone(row):
+    """A change without the paper's, which is of another L/F."""
+    return change({**row, "paper_percent": math.nan})
+
+
+def _sentence(row):
+    return f"NRMSE is {change(row)}."
+
+
+def _attention(gains):
+    row = _measured(gains, "γ 0 to 0.4")
+    return (
+        []
+        if row is None
+        else [f"**Co-attention, γ from 0 to 0.4: {row['verdict']}.** {_sentence(row)}"]
+    )
+
+
+def _refinement(gains):
+    name = "λ 0 to 0.3, each trained"
+    rows = [_measured(gains, name, f"300VW S{n}") for n in (1, 2, 3)]
+    rows = [row for row in rows if row is not None]
+    if not rows:
         return []
-    return [f"**Rivals.** {answers.rivals(side, gains)} {answers.cost(side)}", ""]
+    verdicts = " or ".join(dict.fromkeys(row["verdict"] for row in rows))
+    found = "; ".join(f"{row['subset'].split()[-1]} {change(row)}" for row in rows)
+    return [
+        f"**Temporal refinement, λ from 0 to 0.3: {verdicts}**, on {_where(rows[0])}. "
+        f"NRMSE, by difficulty: {found}."
+    ]
 
 
-def _memory(profile):
-    """Why Table 1 has no 2D detector at L = F, where the ledger has been made."""
-    ledger = tables.read("memory", profile)
-    if ledger is None:
-        return []
-    return [f"**Memory.** {answers.memory(claims.memory(ledger), ledger)}", ""]
+def _where(row):
+    """What a number was measured on, in short: its data set alone."""
+    return row["data"].split(",")[0]
 
 
-def _folds(profile):
-    """What cross-validation chose, where it has been run."""
-    choices = tables.read("cross_validation", profile)
-    if choices is None or choices["chosen"].isna().all():
-        return []
-    return [f"**Cross-validation.** {answers.cross_validation(choices)}", ""]
+def measured_on(profile=PROFILE):
+    """What the numbers on photographs were measured on."""
+    row = _measured(tables.read("resolution_gain", profile), "1D, L/F 0.25 to 3")
+    if row is None:
+        return ""
+    seeds = f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}"
+    return (
+        f"Measured on {row['faces']:.0f} faces with {seeds}: {row['data']}. NRMSE is the mean "
+        "distance of the landmarks from the truth, over that of the outer eye corners."
+    )
 
 
-def _attention(profile):
-    """What the weight of co-attention changes, where it has been measured."""
-    gains, curve = (tables.read(f"coattention{end}", profile) for end in ("_gain", ""))
-    if gains is None or gains["seeds"].isna().all():
-        return []
-    return [f"**Co-attention.** {answers.coattention(gains, curve)}", ""]
+def counted(table):
+    """How many of the paper's claims got which verdict."""
+    counts = table["verdict"].value_counts()
+    order = (claims.REPRODUCED, claims.CONTRADICTED, claims.INCONCLUSIVE, claims.NOT_RUN)
+    found = ", ".join(f"{counts.get(name, 0)} {name}" for name in order)
+    return f"Of {len(table)} claims of the paper: {found}"
 
 
-def _videos(profile):
-    """What the trackers say, where they have been measured, and on how many seeds so far."""
-    gains, motion = (tables.read(f"temporal_{name}", profile) for name in ("gain", "motion"))
-    if gains is None or gains["seeds"].isna().all():
-        return []
-    trained = gains[answers.is_trained(gains)]["seeds"].min()
-    seeds = f"{trained} seed{'s' if trained > 1 else ''}"
-    return [f"**In videos** ({seeds}). {answers.temporal(gains, motion)}", ""]
-
-
-def _rivals_in_videos(profile):
-    """Tables 4 and 5 and Fig. 4, where trackers have been measured."""
-    gains = tables.read("video_rivals_gain", profile)
-    if gains is None or gains["seeds"].isna().all():
-        return []
-    texts = [area_answers.in_videos(gains), area_answers.facial_areas(gains)]
-    return [f"**Rivals in videos.** {texts[0]} {texts[1]}", ""]
-
-
-def _areas(profile, folder):
-    """Fig. 5, where the variances of true landmarks have been measured."""
-    largest = tables.read("variances_contour", profile)
-    if largest is None:
-        return []
-    picture = f"![Mean face, and how far each landmark spreads]({folder}/figures/mean_face.png)"
-    return [f"**Where landmarks spread.** {area_answers.variances(largest)}", "", picture, ""]
-
-
-def _rows(table1, decoders):
-    """Markdown rows of Table 1 on 300W common that were measured."""
-    yield "| 300W common, NRMSE % | L/F | the paper, F=256 | ours, argmax | ours, below the bin |"
+def claimed(table):
+    """Markdown rows of the paper's main claims beside ours."""
+    heads = "the paper's claim", "lower by, the paper", "lower by, ours (95 % interval)"
+    yield f"| {' | '.join((*heads, 'verdict', 'measured on'))} |"
     yield "|---|---|---|---|---|"
-    here = table1[(table1["subset"] == "300W com") & table1["ours_percent"].notna()]
-    for row in here.to_dict("records"):
-        kind = "2D" if row["method"] == "detector-2d" else "1D"
-        published = row["note"] or f"{row['nrmse_percent']:.2f}"
-        ours = f"{row['ours_percent']:.2f} ({row['ours_low']:.2f} to {row['ours_high']:.2f})"
-        seeds = f"{row['seeds']:.0f} seed{'s' if row['seeds'] > 1 else ''}"
+    rows = table.set_index("id").loc[list(HEADLINES)]
+    for row in rows.astype(object).where(rows.notna(), "").to_dict("records"):
         yield (
-            f"| {kind}, L={row['ours_length']:.0f}, {seeds} "
-            f"| {row['length_over_input']:g} | {published} | {ours} "
-            f"| {_below_the_bin(decoders, row)} |"
+            f"| {_claim(row)} | {_quantity(row, row['paper_value'])} | {_ours(row)} "
+            f"| {row['verdict']} | {_where(row) or row['reason']} |"
         )
 
 
-def _below_the_bin(decoders, row):
-    """The decoder that is best on validation, and what it scores."""
-    model = row["method"].replace("-", "")
-    there = decoders[
-        (decoders["model"] == model)
-        & (decoders["length"] == row["ours_length"])
-        & (decoders["subset"] == "common")
-    ].dropna(subset=["percent"])
-    best = there.loc[there["validation_percent"].idxmin()]
-    return f"{best['percent']:.2f} ({best['decoder']})"
+def _claim(row):
+    """A claim as printed, without what it says in brackets, and where it was made."""
+    text = row["claim"].split(" (")[0].replace("->", " to ")
+    text = text.replace("gamma", "γ").replace("lambda", "λ").replace("0.0 ", "0 ")
+    return text if row["subset"] == "-" else f"{text}, {row['subset']}"
+
+
+def _quantity(row, value):
+    return f"{float(value):g} %" if "percent" in row["unit"] else f"{value} {row['unit']}"
+
+
+def _ours(row):
+    """Our value with its interval, or what was counted, or nothing."""
+    if row["data"].startswith("counted"):
+        return row["data"].split(": ", 1)[1]
+    if row["ours"] == "":
+        return ""
+    return f"{row['ours']:.2f} ({row['ours_low']:.2f} to {row['ours_high']:.2f}) %"
+
+
+def ends(table1):
+    """Markdown rows of Table 1, of 2D and 1D: the first and the last L/F that the paper scores."""
+    yield f"| Table 1, {SUBSET}, NRMSE % | L/F | the paper, F=256 | ours, by the highest bin |"
+    yield "|---|---|---|---|"
+    here = table1[(table1["subset"] == SUBSET) & table1["nrmse_percent"].notna()]
+    for method, kind in (("detector-2d", "2D"), ("detector-1d", "1D")):
+        rows = here[here["method"] == method].sort_values("length_over_input")
+        for row in rows.iloc[[0, -1]].to_dict("records"):
+            ours, *ends = (row[f"ours_{key}"] for key in ("percent", "low", "high"))
+            span = f"{ours:.2f} ({ends[0]:.2f} to {ends[1]:.2f})"
+            if math.isnan(ours):
+                span = row["reason"]
+            yield f"| {kind} | {row['length_over_input']:g} | {row['nrmse_percent']:.2f} | {span} |"
+
+
+MAKERS = {
+    "results": results,
+    "equations": equations.table,
+    "every-equation": equations.index,
+    "unnumbered": equations.unnumbered,
+    **{name: functools.partial(differences.text, name, PROFILE) for name in differences.MEASURED},
+}

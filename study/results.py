@@ -94,11 +94,19 @@ class Results:
             subset: "common", "challenging" or "full"; "AFLW" of a run on it.
             measure: "nrmse", "rms" (root of the mean square) or "pupil" (over the distance of the
                 eyes' centres).
+
+        Raises:
+            RunError: the run was recorded without this decoder.
         """
         arrays = predictions(folder(self.profile, id))
         rows = _rows(arrays, subset)
         own = self.records[id]["config"]["decoder"]
         key = "residual" if decoder == own else f"residual_{decoder}"
+        if key not in arrays:
+            raise material.RunError(
+                f"{id}: its predictions.npz has no points by {decoder}; record them by "
+                f"`python -m study train --profile {self.profile.name} --again {id}`"
+            )
         residual = torch.from_numpy(arrays[key][rows].astype(np.float64))
         error, divisor = MEASURES[measure]
         normalizer = torch.from_numpy(arrays[divisor][rows])

@@ -145,8 +145,13 @@ def _versions():
     }
 
 
-def note_look(profile, run, arrays):
-    """Writes down that the test set was looked at: one line a subset in test_looks.csv."""
+def note_look(profile, id, arrays):
+    """Writes down that the test set was looked at: one line a subset in test_looks.csv.
+
+    Args:
+        id: of the run, or "shipped".
+        arrays: what was predicted: subset (B,).
+    """
     file = paths.reports(profile.name) / "test_looks.csv"
     file.parent.mkdir(parents=True, exist_ok=True)
     today = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -156,7 +161,7 @@ def note_look(profile, run, arrays):
             out.write("date,commit,run,subset,faces\n")
         for subset in sorted(set(arrays["subset"])):
             count = int((arrays["subset"] == subset).sum())
-            out.write(f"{today},{commit()},{run.id},{subset},{count}\n")
+            out.write(f"{today},{commit()},{id},{subset},{count}\n")
 
 
 @contextlib.contextmanager
@@ -234,7 +239,7 @@ def _write_record(profile, run, job, model, state):
     _write_csv(where / "history.csv", state.history)
     if arrays is not None:
         np.savez_compressed(where / "predictions.npz", **arrays)
-        note_look(profile, run, arrays)
+        note_look(profile, run.id, arrays)
     record = {
         "run": run.id,
         "name": run.name,

@@ -316,7 +316,7 @@ class ClipTask(Clips):
         return torch.stack(images), torch.stack(points)
 
     def step(self, model, optimizer, batch, device):
-        """One step of Adam on a batch of clips; returns the loss, a mean over their frames."""
+        """One step of Adam on a batch of clips; returns the loss, a mean over frames (Eq. 14)."""
         *inputs, points = (device.move(part) for part in batch)
         wanted = training.targets(points.flatten(0, 1), self.config)
         inputs = [part.float() for part in inputs]

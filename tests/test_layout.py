@@ -29,7 +29,7 @@ LAYERS = (
      "annotations", "figures", "video_figures", "ablation_figures", "overlay", "memory", "areas",
      "video_rivals", "area_figures", "area_answers"},
     {"views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
-     "pack", "plan", "track", "__main__"},
+     "pack", "plan", "track", "differences", "equations", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {

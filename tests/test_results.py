@@ -5,6 +5,7 @@ import pytest
 import synthetic
 
 from study import paths, results, runs
+from study.material import RunError
 
 
 def put(profile, run, **arrays):
@@ -44,6 +45,13 @@ def test_a_residual_without_a_name_belongs_to_the_runs_own_decoder(root):
     found = results.load(profile)
     own = found.errors("d-s0", "local", "common").mean()
     assert own > found.errors("d-s0", "argmax", "common").mean()
+
+
+def test_a_decoder_that_a_record_does_not_have_is_refused_with_the_way_to_record_it(root):
+    profile = synthetic.profile()
+    synthetic.write_all(profile)
+    with pytest.raises(RunError, match="by median; record them by .*--again detector1d_L16-s0"):
+        results.load(profile).errors("detector1d_L16-s0", "median", "common")
 
 
 def test_seeds_are_aligned_by_face_whatever_their_order_on_disk(root):
