@@ -1,6 +1,7 @@
 """From a profile's official dataset folders to its cached crops; stand-ins are rendered first."""
 
 from study import datasets, paths
+from study.datasets import OWN
 from study.datasets import crops as crop_cache
 
 
@@ -13,9 +14,10 @@ def render(profile, jobs=2):
     """Writes the profile's stand-ins, if it has any and they are not there yet."""
     standin = profile.data.standin
     if standin is not None:
-        from study.standin import write
+        from study.standin import own, write
 
-        write.write_300w(data_root(profile), standin.faces, standin.seed, jobs=jobs)
+        put = own.write_own if profile.data.own else write.write_300w
+        put(data_root(profile), standin.faces, standin.seed, jobs=jobs)
 
 
 def render_aflw(profile, jobs=2):
@@ -128,4 +130,5 @@ def _crops(profile, data, index, jobs, name=None):
         context=settings.context,
         oversample=settings.oversample,
         jobs=jobs,
+        scheme=datasets.scheme(data.name, paths.ROOT / data.root) if data.name == OWN else None,
     )

@@ -106,7 +106,15 @@ def make(profile):
 
     Returns:
         path of reports/<profile>/index.html.
+
+    Raises:
+        config.ConfigError: a profile of one's own data.
     """
+    if profile.data.own:
+        raise config.ConfigError(
+            f"profile {profile.name} has no table of the paper to re-make: its page is notebook "
+            f"14, by `make repro PROFILE={profile.name}`"
+        )
     found = results.load(profile)
     made = make_tables(found)
     make_figures(found, made)

@@ -236,6 +236,8 @@ def describe(record):
     trained = f"trained on {data['train']:,}"
     if data["standin"]:
         return f"{data['label']} (rendered), {trained} faces, F={size}"
+    if data["official_train"] is None:
+        return f"{data['label']}, {trained} faces, F={size}"
     return f"{data['label']}, {trained} of {data['official_train']:,} images, F={size}"
 
 
@@ -305,7 +307,7 @@ def outputs(profile, run, crops, rows):
 
 def scheme(profile):
     """The landmark scheme of a profile's dataset."""
-    return datasets.reader(profile.data.name).SCHEME
+    return material.scheme_of(profile.data, material.open_crops(profile))
 
 
 # --- videos -----------------------------------------------------------------------------------

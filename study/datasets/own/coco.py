@@ -55,6 +55,39 @@ def read(root, settings):
     return entries, problems, left_out
 
 
+def write(root, scheme, rows):
+    """Writes annotations.json as `read` reads it; the same bytes for the same rows.
+
+    Args:
+        root: Path of the folder.
+        scheme: the `study.landmarks.Scheme`.
+        rows: (image, split, points (N, 2) px with NaN where hidden) of each face.
+    """
+    ids = {image: number for number, image in enumerate(dict.fromkeys(r[0] for r in rows), start=1)}
+    sides = {image: split for image, split, _ in rows}
+    held = {
+        "images": [{"id": id, "file_name": i, "split": sides[i]} for i, id in ids.items()],
+        "categories": [{"id": 1, "name": "face", "keypoints": list(scheme.names)}],
+        "annotations": [
+            {"id": number, "image_id": ids[image], "category_id": 1, **_written(points)}
+            for number, (image, _, points) in enumerate(rows, start=1)
+        ],
+    }
+    (root / "annotations.json").write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+
+def _written(points):
+    """keypoints and bbox of an annotation."""
+    low, high = np.nanmin(points, axis=0), np.nanmax(points, axis=0)
+    seen = ~np.isnan(points).any(axis=1)
+    triples = np.where(seen[:, None], np.column_stack([points, np.full(len(points), 2)]), 0)
+    return {
+        "keypoints": [round(float(value), 3) for value in triples.ravel()],
+        "num_keypoints": int(seen.sum()),
+        "bbox": [round(float(value), 3) for value in (*(low + 0.5), *(high - low))],
+    }
+
+
 def _load(file):
     """(the file's lists, causes)."""
     try:

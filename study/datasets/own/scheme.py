@@ -80,6 +80,21 @@ def read(root):
     return Settings(scheme, *(found[key] for key in ("origin", "box", "test_share"))), []
 
 
+def write(root, scheme):
+    """Writes scheme.yaml as `read` reads it, what may be left out at its defaults."""
+    names = scheme.names
+    pairs = [[names[n], names[m]] for n, m in enumerate(scheme.mirror) if n < m]
+    values = {
+        "name": scheme.name,
+        "points": list(names),
+        "mirror": pairs,
+        "normalizer": [names[n] for n in scheme.eye_corners] if scheme.eye_corners else "box",
+        "areas": {area: [names[n] for n in index] for area, index in scheme.areas.items()},
+    }
+    text = yaml.safe_dump(values, sort_keys=False, default_flow_style=None, width=98)
+    (root / FILE).write_text(text, encoding="utf-8")
+
+
 def _load(file):
     """(values, key -> its line, problems) of a YAML file that holds a mapping."""
     try:
