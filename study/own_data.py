@@ -133,17 +133,17 @@ def answer(profile, run, found):
     """
     ours, shape = (_mean(by_point) for by_point in found.values())
     gain, low, high = tables.percent(metrics.bootstrap_decrease(shape[None], ours[None]))
-    beats = "below" if low > 0 else "above" if high < 0 else "not apart from"
+    verdict = "It has learnt the points" if low > 0 else "No sign that it has learnt the points"
     return (
-        f"{run.id} errs by {100 * ours.mean():.2f} % on {len(ours)} test faces, {beats} the mean "
-        f"shape in the same boxes, {100 * shape.mean():.2f} %: {gain:.1f} % lower ({low:.1f} to "
-        f"{high:.1f} %). Measured on {profile.data.label}."
+        f"{verdict}: NRMSE is {100 * ours.mean():.2f} % by {run.id} and {100 * shape.mean():.2f} % "
+        f"by the mean shape in the same boxes, on {len(ours)} test faces; lower by {gain:.1f} % "
+        f"({low:.1f} to {high:.1f} %). Measured on {profile.data.label}."
     )
 
 
-def names(profile):
-    """The scheme in a line, the same on every machine: its points and what errors go over."""
-    scheme = material.scheme_of(profile.data, material.open_crops(profile))
+def described(profile, crops):
+    """The scheme in a line, the same on every machine: its points, and what errors go over."""
+    scheme = material.scheme_of(profile.data, crops)
     pair = [scheme.names[n] for n in scheme.eye_corners or ()]
     by = f"the distance of {' and '.join(pair)}" if pair else "the face's size"
     return f"{scheme.count} points ({', '.join(scheme.names)}); errors are divided by {by}"

@@ -34,6 +34,7 @@ from study import (
     video_rivals,
     views,
 )
+from study.config import ConfigError
 
 TEMPLATE = "report.html.j2"
 # Tables that need data or weights, read back where they are.
@@ -108,10 +109,10 @@ def make(profile):
         path of reports/<profile>/index.html.
 
     Raises:
-        config.ConfigError: a profile of one's own data.
+        ConfigError: a profile of one's own data.
     """
     if profile.data.own:
-        raise config.ConfigError(
+        raise ConfigError(
             f"profile {profile.name} has no table of the paper to re-make: its page is notebook "
             f"14, by `make repro PROFILE={profile.name}`"
         )
