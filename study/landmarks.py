@@ -6,7 +6,6 @@ A scheme is a fact about a markup, not about a dataset's files: the files' own q
 
 from dataclasses import dataclass, field
 
-
 DICT_KEYS = {"name", "points", "mirror", "areas", "normalizer"}
 
 

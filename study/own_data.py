@@ -6,6 +6,7 @@ import pandas as pd
 from study import material, metrics, results, tables
 from study.config import ConfigError
 
+SIDES = ("train", "held out", "test")
 SHAPE = "mean shape"  # the baseline's name
 
 
@@ -38,7 +39,7 @@ def counts(profile, index, crops):
             "hidden": int(hidden[mask].sum()),
             "data": profile.data.label,
         }
-        for side, mask in zip(("train", "held out", "test"), material.split(profile, crops))
+        for side, mask in zip(SIDES, material.split(profile, crops), strict=True)
     ]
     return pd.DataFrame(rows)
 
@@ -136,8 +137,8 @@ def answer(profile, run, found):
     verdict = "It has learnt the points" if low > 0 else "No sign that it has learnt the points"
     return (
         f"{verdict}: NRMSE is {100 * ours.mean():.2f} % by {run.id} and {100 * shape.mean():.2f} % "
-        f"by the mean shape in the same boxes, on {len(ours)} test faces; lower by {gain:.1f} % "
-        f"({low:.1f} to {high:.1f} %). Measured on {profile.data.label}."
+        f"by the mean shape in the same boxes, on {len(ours)} test faces, a change of "
+        f"{-gain:+.1f} % ({-high:+.1f} to {-low:+.1f} %). Measured on {profile.data.label}."
     )
 
 

@@ -1,6 +1,9 @@
-"""From a profile's official dataset folders to its cached crops; stand-ins are rendered first."""
+"""From a profile's dataset folders to its cached crops; stand-ins are rendered first."""
+
+from pathlib import Path
 
 from study import datasets, paths
+from study.config import ConfigError
 from study.datasets import OWN
 from study.datasets import crops as crop_cache
 
@@ -17,7 +20,28 @@ def render(profile, jobs=2):
         from study.standin import own, write
 
         put = own.write_own if profile.data.own else write.write_300w
-        put(data_root(profile), standin.faces, standin.seed, jobs=jobs)
+        try:
+            put(data_root(profile), standin.faces, standin.seed, jobs=jobs)
+        except FileExistsError as error:
+            cause = f"{error}; remove the key `standin` of its `data` if these are your own faces"
+            raise ConfigError(f"profile {profile.name}: {cause}") from None
+
+
+def sample(root, counts, seed, form="csv", jobs=2):
+    """Writes a sample of data of one's own into an empty folder: see `standin.own.write_own`.
+
+    Raises:
+        ConfigError: the folder holds something, or arguments that cannot be.
+    """
+    from study.standin import own
+
+    root = Path(root)
+    try:
+        if root.is_file() or (root.is_dir() and any(root.iterdir())):
+            raise ValueError(f"{root} is not empty: nothing was written")
+        own.write_own(root, counts, seed, jobs=jobs, form=form)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def render_aflw(profile, jobs=2):

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from study import config as configs
-from study import datasets, material, metrics, paths, runs, training, work
+from study import material, metrics, paths, runs, training, work
 from study.datasets import augment
 
 PARTS = {"common": ("common",), "challenging": ("challenging",)}

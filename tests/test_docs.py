@@ -10,7 +10,7 @@ from study import config, paths, readme
 
 PAGES = {file.relative_to(paths.ROOT).as_posix(): file.read_text() for file in readme.files()}
 # Named in the pages, and not in this tree yet.
-AWAITED = {"docs/own_data.md", "docs/model_card.md", "notebooks/00_start_here.ipynb"}
+AWAITED = {"docs/model_card.md", "notebooks/00_start_here.ipynb"}
 AWAITED_COMMANDS = {"predict", "export"}
 
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)

@@ -3,7 +3,7 @@
     scheme.yaml                                 the scheme: see `scheme`
     points.csv                                  the points: see `table`
     annotations.json, or train.json, test.json  or these, in COCO's format: see `coco`
-    *.jpg, *.jpeg, *.png, *.bmp, *.webp         the images, anywhere below; others are not looked for
+    *.jpg, *.jpeg, *.png, *.bmp, *.webp         the images, anywhere below; no others are seen
 
 A face is a row or an annotation; an image may hold several. Points are px of the image file,
 0-based, with pixel centres at whole numbers, and NaN where they are hidden.
@@ -272,7 +272,7 @@ def _empty_sides(faces, settings):
     if not faces:
         return [Problem(NAME, "no face is left")]
     there = {face["split"] for face in faces}
-    share = f"by hash of the images' names, test_share {settings.test_share:g}; say `split` yourself"
+    share = f"by hash of images' names, test_share {settings.test_share:g}; say `split` yourself"
     return [
         Problem(NAME, f"no face is left to {side}: where the files do not say, {share}")
         for side in ("train", "test")

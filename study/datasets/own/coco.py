@@ -1,4 +1,4 @@
-"""Points of one's own in COCO's keypoint format: `annotations.json`, or `train.json` and `test.json`.
+"""Points of one's own in COCO's format: `annotations.json`, or `train.json` and `test.json`.
 
     {"images": [{"id": 1, "file_name": "photos/a.jpg", "split": "train"}],
      "categories": [{"id": 1, "name": "face", "keypoints": ["left eye", "nose tip"]}],

@@ -1,4 +1,4 @@
-"""What one row of points.csv or one annotation of a COCO file says of a face, before it is judged."""
+"""What a row of points.csv or an annotation of a COCO file says of a face, before it is judged."""
 
 import math
 from typing import NamedTuple

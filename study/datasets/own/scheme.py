@@ -1,4 +1,4 @@
-"""The file `scheme.yaml` of a folder of one's own: the landmark scheme, and how the points are kept.
+"""The file `scheme.yaml` of a folder of one's own: its landmarks, and how their points are kept.
 
     name: five
     points: [left eye, right eye, nose tip, left mouth corner, right mouth corner]
