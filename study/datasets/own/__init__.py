@@ -14,6 +14,7 @@ The choice depends on nothing else, so that an image keeps its side when others 
 """
 
 import os
+import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -126,9 +127,14 @@ def inspect(root):
     images = _below(root)
     faces, bad = _faces(root, entries, images, settings)
     problems += bad
-    problems += _empty_sides(faces, settings)
+    problems = sorted(problems + _empty_sides(faces, settings), key=_in_order)
     unused = sorted(images.paths - {face["image"] for face in faces})
     return Inspection(settings, faces, problems, left_out, tuple(unused))
+
+
+def _in_order(problem):
+    """Sorts problems by file and line: the numbers of a place as numbers."""
+    return [part.zfill(12) if part.isdigit() else part for part in re.split(r"(\d+)", problem.file)]
 
 
 def _reader(root):

@@ -64,7 +64,7 @@ def read(root):
         return None, problems
     unknown, missing = set(values) - set(KEYS), [key for key in REQUIRED if key not in values]
     wrong = {key: f"no such key: {key}; there are {', '.join(KEYS)}" for key in unknown}
-    found = {} if missing else _found({**OPTIONAL, **values}, wrong)
+    found = _found({**OPTIONAL, **values}, wrong)
     problems = [Problem(f"{FILE}, line {lines[key]}", wrong[key]) for key in sorted(wrong, key=str)]
     problems += [Problem(FILE, f"no key {key!r}") for key in missing]
     if problems:
@@ -128,8 +128,8 @@ def _found(values, wrong):
     """Key -> what it means; a key that cannot be goes to `wrong`, key -> cause, as all do."""
     found = {}
     for key, check in CHECKS.items():
-        if key in NAMED and "points" in wrong:  # what names points cannot be judged without them
-            continue
+        if key not in values or (key in NAMED and "points" not in found):
+            continue  # what names points cannot be judged without them
         try:
             found[key] = check(values[key], found.get("points"))
         except _Wrong as error:
