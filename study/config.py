@@ -281,6 +281,8 @@ class Data:
     def __post_init__(self):
         if self.name not in READERS:
             raise ConfigError(f"name {self.name!r}: there are {', '.join(READERS)}")
+        if self.own and not self.standin and self.source != self.root:
+            raise ConfigError(f"source is {self.source!r}; of {OWN} it must be root, {self.root!r}")
 
     @property
     def label(self):

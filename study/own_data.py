@@ -7,6 +7,7 @@ from study import material, metrics, results, tables
 from study.config import ConfigError
 
 SIDES = ("train", "held out", "test")
+FEW = 10  # test faces, below which an interval over them is not to be trusted
 SHAPE = "mean shape"  # the baseline's name
 
 
@@ -135,6 +136,8 @@ def answer(profile, run, found):
     ours, shape = (_mean(by_point) for by_point in found.values())
     gain, low, high = tables.percent(metrics.bootstrap_decrease(shape[None], ours[None]))
     verdict = "It has learnt the points" if low > 0 else "No sign that it has learnt the points"
+    if len(ours) < FEW:
+        verdict = f"{len(ours)} test faces are too few to say whether it has learnt the points"
     return (
         f"{verdict}: NRMSE is {100 * ours.mean():.2f} % by {run.id} and {100 * shape.mean():.2f} % "
         f"by the mean shape in the same boxes, on {len(ours)} test faces, a change of "

@@ -183,7 +183,8 @@ def _size(path):
     try:
         size = formats.image_size(path)
         with Image.open(path) as image:
-            turned = image.getexif().get(ORIENTATION, 1)
+            # Pillow would decode a whole PNG to look for the tag, which hardly any has.
+            turned = 1 if image.format == "PNG" else image.getexif().get(ORIENTATION, 1)
     except (ValueError, OSError) as error:
         return None, cause_of(error, path)
     if turned not in (0, 1):
