@@ -197,75 +197,86 @@ def _size(path):
 
 def _faces(root, entries, images, settings):
     """Usable faces and problems; an image that is missing or broken is named once."""
-    found, faces, problems = {}, [], []
-    total = Counter()
+    found, problems = {}, []
     for entry in entries:
         if entry.image not in found:
             found[entry.image] = _found(root, entry.image, images)
-            if found[entry.image][2]:
-                problems.append(Problem(entry.place, found[entry.image][2]))
-        total[found[entry.image][0]] += 1
-    count, seen, stems, sides = Counter(), {}, {}, {}
+            if found[entry.image].cause:
+                problems.append(Problem(entry.place, found[entry.image].cause))
+    total = Counter(found[entry.image].path for entry in entries)
+    faces, count, seen = [], Counter(), _Seen()
     for entry in entries:
-        path, size, cause = found[entry.image]
-        if cause:
+        image = found[entry.image]
+        if image.cause:
             continue
-        count[path] += 1
-        stem = PurePosixPath(path).with_suffix("").as_posix()
-        group = entry.group or path
-        split = entry.split or _hashed(group, settings.test_share)
-        cause = (
-            fault(entry.points, settings.scheme, *size, entry.box)
-            or _again(seen, (path, entry.points.tobytes()), entry.place)
-            or _beside(stems, stem, path)
-            or _across(sides, (f"group {entry.group}" if entry.group else "", path), split)
-        )
+        count[image.path] += 1
+        number = count[image.path] if total[image.path] > 1 else None
+        split = entry.split or _hashed(entry.group or image.path, settings.test_share)
+        cause = fault(entry.points, settings.scheme, *image.size, entry.box)
+        cause = cause or seen.fault(entry, image.path, split)
         if cause:
-            problems.append(Problem(entry.place, f"{path}: {cause}"))
-            continue
-        faces.append(
-            face(
-                id=f"{stem}:{count[path]}" if total[path] > 1 else stem,
-                split=split,
-                subset=split,
-                image=path,
-                photograph=group,
-                points=entry.points,
-                visible=~np.isnan(entry.points).any(axis=1),
-                box=entry.box,
-            )
-        )
+            problems.append(Problem(entry.place, f"{image.path}: {cause}"))
+        else:
+            faces.append(_row(entry, image.path, number, split))
     return faces, problems
 
 
+def _row(entry, path, number, split):
+    """The `index.face` of an entry; number counts the faces of an image, None of a single one."""
+    stem = _stem(path)
+    return face(
+        id=stem if number is None else f"{stem}:{number}",
+        split=split,
+        subset=split,
+        image=path,
+        photograph=entry.group or path,
+        points=entry.points,
+        visible=~np.isnan(entry.points).any(axis=1),
+        box=entry.box,
+    )
+
+
+def _stem(path):
+    return PurePosixPath(path).with_suffix("").as_posix()
+
+
+class _Found(NamedTuple):
+    """An image: its path under the root and its (width, height), or why it cannot be used."""
+
+    path: str | None
+    size: tuple | None
+    cause: str | None
+
+
 def _found(root, image, images):
-    """(path under the root, (width, height), cause) of an image."""
+    """`_Found` of an image by the name that a file has for it."""
     path, cause = _where(image, images)
     if cause:
-        return None, None, cause
+        return _Found(None, None, cause)
     size, cause = _size(root / path)
-    return path, size, f"{path}: {cause}" if cause else None
+    return _Found(path, size, f"{path}: {cause}" if cause else None)
 
 
-def _again(seen, key, place):
-    """The cause where a face has been there before."""
-    first = seen.setdefault(key, place)
-    return None if first == place else f"the same points as {first}"
+class _Seen:
+    """What has been read so far, to find what cannot be there twice."""
 
+    def __init__(self):
+        self.points, self.stems, self.sides = {}, {}, {}
 
-def _beside(stems, stem, path):
-    """The cause where two images differ in their suffix alone: their faces would share an id."""
-    first = stems.setdefault(stem, path)
-    return None if first == path else f"a second image beside {first}"
-
-
-def _across(sides, names, split):
-    """The cause where a group or an image is on both sides."""
-    for name in filter(None, names):
-        first = sides.setdefault(name, split)
-        if first != split:
-            return f"{name} is to {first} and to {split}"
-    return None
+    def fault(self, entry, path, split):
+        """What is wrong with an entry beside the earlier ones, or None; remembers it."""
+        key = path, entry.points.tobytes()
+        place = self.points.setdefault(key, entry.place)
+        if place != entry.place:
+            return f"the same points as {place}"
+        first = self.stems.setdefault(_stem(path), path)
+        if first != path:  # their faces would share an id
+            return f"a second image beside {first}"
+        for name in filter(None, (entry.group and f"group {entry.group}", path)):
+            side = self.sides.setdefault(name, split)
+            if side != split:
+                return f"{name} is to {side} and to {split}"
+        return None
 
 
 def _hashed(group, share):
