@@ -310,6 +310,7 @@ TURNING = ["right eye", "nose tip", "left eye", "left mouth corner", "right mout
         ),
         ({"mirror": [["left eye", "left ear"]]}, "mirror: no such point: left ear"),
         ({"points": ["a", "a"]}, "points: named twice: a"),
+        ({"name": "tf7"}, "name: 'tf7' has 7 other points here"),
         ({"origin": 2}, "origin: 2 is neither 0 nor 1"),
         ({"box": "tight"}, "box: 'tight': there are points and annotated"),
         ({"test_share": 1}, "test_share: 1 is no number in [0, 1)"),

@@ -9,7 +9,8 @@
     box: points
     test_share: 0.2
 
-    name        what messages and files of weights call the scheme
+    name        what messages and files of weights call the scheme; none of the study's own
+                (ibug68, aflw19, tf7), unless the points are in their number and mirror order
     points      the names of the landmarks, in the order of the network's outputs
     mirror      pairs of points that a mirrored picture exchanges, [] for none: those in no pair
                 are their own mirror. Or all points in the order in which the mirrored picture
@@ -28,7 +29,7 @@ from typing import NamedTuple
 import yaml
 
 from study.datasets.index import Problem
-from study.landmarks import Scheme
+from study.landmarks import SCHEMES, Scheme
 
 FILE = "scheme.yaml"
 BOXES = ("points", "annotated")
@@ -77,6 +78,10 @@ def read(root):
         eye_corners=found["normalizer"],
         name=found["name"],
     )
+    known = SCHEMES.get(scheme.name, scheme)
+    if (known.count, known.mirror) != (scheme.count, scheme.mirror):
+        place = f"{FILE}, line {lines['name']}"
+        return None, [Problem(place, f"name: {scheme.name!r} has {known.count} other points here")]
     return Settings(scheme, *(found[key] for key in ("origin", "box", "test_share"))), []
 
 
