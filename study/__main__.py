@@ -13,7 +13,7 @@ def _profile(args):
 
 
 def check_data(args):
-    """Counts a dataset folder against the official numbers, and lists what is broken."""
+    """Counts a dataset folder, against the official numbers if any, and lists what is broken."""
     from study.config import ConfigError
     from study.datasets import READERS, check
 
@@ -35,6 +35,15 @@ def render(args):
     for data in filter(None, (profile.data, profile.aflw, *profile.videos)):
         kind = "real" if getattr(data, "real", data.standin is None) else "made"
         print(f"{data.name}: {paths.ROOT / data.root} ({kind})")
+
+
+def own_sample(args):
+    """Writes a sample of data of one's own: rendered stand-ins, five points, scheme.yaml."""
+    from study import prepare
+
+    train, test = args.faces
+    prepare.sample(args.out, {"train": train, "test": test}, args.seed, args.format, args.jobs)
+    print(f"{train} faces to train and {test} to test, stand-ins, in {args.out}")
 
 
 def prepare_data(args):
@@ -234,12 +243,19 @@ def _parser():
         return sub
 
     def with_profile(sub):
-        sub.add_argument("--profile", default="demo", help="demo (default), cpu, paper or tiny")
+        names = "demo (default), cpu, paper, tiny or own"
+        sub.add_argument("--profile", default="demo", help=names)
         return sub
 
     sub = add("check-data", check_data)
-    sub.add_argument("name", help="300W, AFLW, 300VW or TF")
-    sub.add_argument("root", help="the dataset's official folder")
+    sub.add_argument("name", help="300W, AFLW, 300VW or TF, or OWN of data of your own")
+    sub.add_argument("root", help="the dataset's official folder, or your own")
+    sub = add("own-sample", own_sample)
+    sub.add_argument("--out", required=True, help="a folder that is empty or not there")
+    sub.add_argument("--format", default="csv", help="of the points: csv (default) or coco")
+    sub.add_argument("--faces", nargs=2, type=int, default=(240, 60), metavar=("TRAIN", "TEST"))
+    sub.add_argument("--seed", type=int, default=1)
+    sub.add_argument("--jobs", type=int, default=2)
     sub = with_profile(add("render", render))
     sub.add_argument("--jobs", type=int, default=2)
     sub = with_profile(add("prepare", prepare_data))

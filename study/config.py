@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from study import paths
-from study.datasets import READERS
+from study.datasets import OWN, READERS
 from study.datasets.augment import Augmentation
 from study.models import MODELS, TRACKERS, lab
 from study.models.coattention import FUSIONS
@@ -20,7 +20,7 @@ from study.models.detector import deconvolution_stride, halvings, means
 from study.models.hourglass import require_size
 from study.models.objectives import DIRECT, OBJECTIVES
 
-PROFILES = ("demo", "cpu", "paper", "tiny")
+PROFILES = ("demo", "cpu", "paper", "tiny", "own", "own_tiny")
 CHOICES = {
     "schedule": ("one-cycle", "steps", "constant"),
     "precision": ("float32", "bfloat16"),
@@ -35,7 +35,8 @@ POSITIVE = (
 RIVALS = ("simcc", "coordinates", "integral", "lab", "lab1d", "lab_landmarks", "sdm")
 WITHOUT_BINS = ("coordinates", "sdm")
 FITTED = ("sdm", "sdm_tracker", "sta")  # by other means than gradients: no step, so no ledger
-# Detectors that can be trained on AFLW: LAB's boundaries are curves through 68 points.
+# Detectors of any landmarks, as on AFLW and one's own data: LAB's boundaries, SDM's scores and
+# all videos are of 68 points.
 ON_AFLW = ("detector1d", "detector2d", "simcc", "coordinates", "integral")
 # The detector that each tracker holds.
 INSIDE = {
@@ -265,7 +266,7 @@ class Data:
 
     Attributes:
         name: a name that `study.datasets.load` knows.
-        root: its official folder, from the project's root.
+        root: its official folder, or one's own, from the project's root.
         source: what the folder comes from, for DVC: itself, or the drawing of the stand-ins.
         standin: what to render into the folder, or None for photographs.
         boxes: a file of the publisher's face detector's boxes (`datasets.boxes`), or "".
@@ -280,11 +281,20 @@ class Data:
     def __post_init__(self):
         if self.name not in READERS:
             raise ConfigError(f"name {self.name!r}: there are {', '.join(READERS)}")
+        if self.own and not self.standin and self.source != self.root:
+            raise ConfigError(f"source is {self.source!r}; of {OWN} it must be root, {self.root!r}")
 
     @property
     def label(self):
         """What a number was measured on, as printed beside it."""
+        if self.own:
+            return "stand-ins as own data" if self.standin else f"own data in {self.root}"
         return f"stand-ins in {self.name}'s layout" if self.standin else self.name
+
+    @property
+    def own(self):
+        """Whether it is data of one's own, whose folder says which landmarks there are."""
+        return self.name == OWN
 
 
 @dataclass(frozen=True)
@@ -761,6 +771,7 @@ def parse(raw, where):
     )
     _require_video(profile, where)
     _require_aflw(profile, where)
+    _require_own(profile, where)
     shown = [run for run in profile.runs if run.id == f"{profile.flagship}-s0"]
     if not shown or shown[0].config.model != "detector1d":
         raise ConfigError(f"{where}: flagship {profile.flagship!r} is no detector1d with seed 0")
@@ -784,6 +795,21 @@ def _require_aflw(profile, where):
     for run in profile.runs:
         if run.data and profile.aflw is None:
             raise ConfigError(f"{where}: runs.{run.name} needs {AFLW}; there is no key `aflw`")
+
+
+def _require_own(profile, where):
+    """Data of one's own has landmarks of its own: no videos, and no models of 68 points."""
+    if not profile.data.own:
+        return
+    if profile.videos:
+        raise ConfigError(f"{where}: {OWN} has other landmarks than videos; remove their key")
+    for run in profile.runs:
+        if run.config.model not in ON_AFLW:
+            known = ", ".join(ON_AFLW)
+            raise ConfigError(
+                f"{where}: runs.{run.name}: a {run.config.model} has 68 landmarks and cannot be "
+                f"trained on {OWN}; there are {known}"
+            )
 
 
 def _uses_frames(run):

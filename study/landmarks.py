@@ -6,6 +6,8 @@ A scheme is a fact about a markup, not about a dataset's files: the files' own q
 
 from dataclasses import dataclass, field
 
+DICT_KEYS = {"name", "points", "mirror", "areas", "normalizer"}
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -16,8 +18,10 @@ class Scheme:
         mirror: N indices; landmark n of a mirrored face is landmark mirror[n] of the original.
         areas: name of a facial area -> its landmark indices, 0-based.
         names: N names; left and right are those of the image.
-        eye_corners: the two outer eye corners, whose distance normalises the error; None where
-            the markup has none (AFLW, which divides by the face's size).
+        eye_corners: the two landmarks whose distance normalises the error: the outer eye corners,
+            or whatever two a scheme of one's own names; None where there are none (AFLW, which
+            divides by the face's size).
+        name: what messages and files of weights call it.
     """
 
     count: int
@@ -25,12 +29,56 @@ class Scheme:
     areas: dict = field(hash=False)
     names: tuple
     eye_corners: tuple | None
+    name: str = ""
 
     def __post_init__(self):
         if sorted(self.mirror) != list(range(self.count)):
             raise ValueError(f"mirror is no permutation of {self.count} landmarks")
         if len(self.names) != self.count:
             raise ValueError(f"{len(self.names)} names for {self.count} landmarks")
+        if any(self.mirror[m] != n for n, m in enumerate(self.mirror)):
+            raise ValueError("mirroring twice does not give the same landmarks")
+        used = {n for index in (*self.areas.values(), self.eye_corners or ()) for n in index}
+        if not used <= set(range(self.count)):
+            raise ValueError(f"areas or normaliser name landmarks beyond {self.count}")
+
+    def as_dict(self):
+        """The scheme in plain lists and texts, as JSON keeps them; `from_dict` reads it back.
+
+        Keys: name, points (N names), mirror (N indices), areas (name -> indices), and normalizer
+        (two indices, or None).
+        """
+        return {
+            "name": self.name,
+            "points": list(self.names),
+            "mirror": list(self.mirror),
+            "areas": {area: list(index) for area, index in self.areas.items()},
+            "normalizer": list(self.eye_corners) if self.eye_corners else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values):
+        """The scheme that `as_dict` wrote.
+
+        Raises:
+            ValueError: keys that are missing or unknown, values of another kind, or a scheme that
+                cannot be.
+        """
+        if not isinstance(values, dict) or set(values) != DICT_KEYS:
+            raise ValueError(f"a scheme has {', '.join(sorted(DICT_KEYS))}; this is {values!r}")
+        try:
+            pair = values["normalizer"]
+            areas = {str(area): tuple(index) for area, index in values["areas"].items()}
+            return cls(
+                count=len(values["points"]),
+                mirror=tuple(values["mirror"]),
+                areas=areas,
+                names=tuple(values["points"]),
+                eye_corners=None if pair is None else tuple(pair),
+                name=values["name"],
+            )
+        except (TypeError, AttributeError, IndexError) as error:
+            raise ValueError(f"not a scheme: {error}") from None
 
 
 def _numbered(parts):
@@ -74,6 +122,7 @@ IBUG68 = Scheme(
         ]
     ),
     eye_corners=(36, 45),
+    name="ibug68",
 )
 
 # AFLW's 21 points without the ears; order checked against the mean shape of its annotations.
@@ -97,6 +146,7 @@ AFLW19 = Scheme(
         "chin",
     ),
     eye_corners=None,
+    name="aflw19",
 )
 
 # The seven points that Talking Face has in common with the 68 of 300VW.
@@ -110,6 +160,7 @@ TF7 = Scheme(
         *("nose, tip", "mouth, left corner", "mouth, right corner"),
     ),
     eye_corners=(0, 3),
+    name="tf7",
 )
 
-SCHEMES = {"ibug68": IBUG68, "aflw19": AFLW19, "tf7": TF7}
+SCHEMES = {scheme.name: scheme for scheme in (IBUG68, AFLW19, TF7)}

@@ -10,6 +10,7 @@ import torch
 from study import config as configs
 from study import datasets, paths, training
 from study.datasets import crops as crop_cache
+from study.landmarks import Scheme
 
 
 class RunError(RuntimeError):
@@ -86,6 +87,7 @@ def fingerprint(profile, crops):
     parts = [one.meta["fingerprint"] for one in crops]
     settings = dataclasses.replace(profile.crops, size=crops[0].meta["size"])
     parts += [dataclasses.asdict(part) for part in (settings, profile.validation)]
+    parts += [one.meta["scheme"] for one in crops if "scheme" in one.meta]
     if len(crops) > 1 and profile.video.apart:
         parts.append(profile.video.apart)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -107,7 +109,8 @@ def faces_of(profile, crops, rows, data=None):
         rows: a bool mask or indices.
         data: the `config.Data` that the crops are of; None is one with the stills' landmarks.
     """
-    scheme = datasets.reader((data or profile.data).name).SCHEME
+    data = data or profile.data
+    scheme = scheme_of(data, crops)
     rows = np.flatnonzero(rows) if np.asarray(rows).dtype == bool else np.asarray(rows)
     pictures = torch.from_numpy(np.ascontiguousarray(crops.faces[rows]))
     return training.Faces(
@@ -115,15 +118,47 @@ def faces_of(profile, crops, rows, data=None):
         points=torch.from_numpy(np.ascontiguousarray(crops.points[rows])),
         share=profile.crops.scale / profile.crops.context,
         order=scheme.mirror,
-        sizes=None if scheme.eye_corners else _sizes(crops, rows),
+        sizes=None if has_eyes(data) else _sizes(scheme, crops, rows),
         hides=not all(visible.all() for visible in crops.table["visible"]),
     )
 
 
-def _sizes(crops, rows):
-    """Face sizes of some rows in px of the cached crops, (n,) float64."""
-    image = crops.table["face_size"].to_numpy()[rows]  # px of the image
-    return torch.from_numpy(image / crops.affine[rows, 0])
+def scheme_of(data, crops=None):
+    """The landmark scheme of a `config.Data`: that of its crops, where these keep one.
+
+    Args:
+        crops: its `Crops`; None reads the scheme from the data's folder.
+
+    Raises:
+        datasets.DatasetError: what is wrong with the scheme.yaml of one's own data.
+    """
+    if crops is not None and "scheme" in crops.meta:
+        return Scheme.from_dict(crops.meta["scheme"])
+    return datasets.scheme(data.name, paths.ROOT / data.root)
+
+
+def has_eyes(data):
+    """Whether errors on a data set are divided by the distance of 68 points' outer eye corners."""
+    return not data.own and datasets.reader(data.name).SCHEME.eye_corners is not None
+
+
+def normalizers(scheme, crops, rows):
+    """What errors are divided by where `has_eyes` is not so, (n,) float64 px of the image.
+
+    The distance of the two points that the scheme names; the face's size where it names none, or
+    where one of the two is hidden.
+    """
+    size = crops.table["face_size"].to_numpy()[rows]
+    if scheme.eye_corners is None:
+        return size
+    left, right = crops.points[rows][:, list(scheme.eye_corners)].transpose(1, 0, 2)
+    apart = np.linalg.norm(left - right, axis=1) * crops.affine[rows, 0]  # px of the image
+    return np.where(np.isnan(apart), size, apart)
+
+
+def _sizes(scheme, crops, rows):
+    """`normalizers` in px of the cached crops, a tensor."""
+    return torch.from_numpy(normalizers(scheme, crops, rows) / crops.affine[rows, 0])
 
 
 def together(first, second):
@@ -241,9 +276,15 @@ def describe_data(profile, crops, train, held, data=None):
         "fingerprint": fingerprint(profile, crops),
         "train": train,
         "validation": held,
-        "official_train": sum(f.official for f in reader.FOLDERS if f.split == "train"),
+        "official_train": _official(reader),
         "test": {name: int((subsets == name).sum()) for name in tested},
     }
+
+
+def _official(reader):
+    """Faces of the official training folders; None of one's own data, which has no such number."""
+    counts = [folder.official for folder in reader.FOLDERS if folder.split == "train"]
+    return None if None in counts else sum(counts)
 
 
 def describe_videos(profile, stills, videos, trained, train, held):

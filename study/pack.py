@@ -27,14 +27,14 @@ def pack(profile, run, path, half=False):
         known = " and ".join(weights.KINDS)
         raise material.RunError(f"{run.id} is a {run.config.model}; {known} can be packed")
     if run.data:
-        raise material.RunError(f"{run.id} is of {run.data}; what is packed has 68 landmarks")
+        raise material.RunError(f"{run.id} is of {run.data}; runs of stills are packed")
     model = work.load_model(profile, run)
     tracks = isinstance(run.config, configs.TrackerConfig)
     detector, inside = (model.detector, run.config.detector) if tracks else (model, run.config)
     crops = material.require_crops(profile, profile.cache_of(run))
     train, held, _ = material.split(profile, crops)
     held = material.faces_of(profile, crops, held)
-    device = devices.choose()
+    scheme, device = material.scheme_of(profile.data_of(run), crops), devices.choose()
     detector = device.place(detector)
     meta = weights.Meta(
         kind=run.config.model,
@@ -44,7 +44,8 @@ def pack(profile, run, path, half=False):
         oversample=profile.crops.oversample,
         confidence=weights.usual_confidence(detector, held, device),
         tracker={"lam": run.config.lam, "hidden": run.config.hidden} if tracks else {},
-        calibration=calibration.calibrate(detector, held, inside, device),
+        calibration=_calibration(scheme, detector, held, inside, device),
+        scheme=scheme.name,
         about={
             "run": f"{run.id} of profile {profile.name}",
             "data": _trained_on(profile, train, tracks),
@@ -52,6 +53,13 @@ def pack(profile, run, path, half=False):
     )
     weights.save(path, model.to("cpu"), meta, half)
     return meta
+
+
+def _calibration(scheme, detector, held, config, device):
+    """As `calibration.calibrate` for the 68 points, whose eye corners errors are divided by."""
+    if scheme.name != "ibug68":
+        return None
+    return calibration.calibrate(detector, held, config, device)
 
 
 def _trained_on(profile, train, tracks):

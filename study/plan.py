@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from study import config as configs
-from study import datasets, material, memory, training, work
+from study import datasets, material, memory, paths, training, work
 from study.config import TrackerConfig
 from study.datasets import crops as crop_cache
 from study.datasets import w300vw
 from study.datasets.augment import Augmentation
 from study.models.objectives import OBJECTIVES
+from study.standin import own as standin
 
 # TFLOP/s that a GPU is assumed to sustain in a training: two thirds of what a V100, the usual card
 # of 32 GiB, does at most in float32.
@@ -75,6 +76,8 @@ def of_videos(profile, data):
 def _declared(data, share):
     """`Faces` of a data set that is not here; the held-out share is one of faces."""
     made, reader = _made(data), datasets.reader(data.name)
+    if made is None and data.name == datasets.OWN:
+        return _found(data, share)
     sizes = _official(reader) if made is None else made
     sides = {"train": 0, "test": 0}
     for folder in reader.FOLDERS:
@@ -82,6 +85,13 @@ def _declared(data, share):
     held = round(share * sides["train"])
     source = "the official counts" if made is None else "to be made as the profile says"
     return Faces(sides["train"] - held, held, sides["test"], f"{data.name}: {source}")
+
+
+def _found(data, share):
+    """`Faces` of data of one's own, as its folder holds them."""
+    sides = datasets.load(data.name, paths.ROOT / data.root)["split"].value_counts()
+    held = round(share * sides["train"])
+    return Faces(sides["train"] - held, held, sides["test"], f"{data.name}: {data.root}")
 
 
 def _official(reader):
@@ -210,7 +220,12 @@ class Plan:
 
     def landmarks(self, run):
         """N, of what a run is trained on."""
-        return datasets.reader(self.profile.data_of(run).name).SCHEME.count
+        data, cache = self.profile.data_of(run), self.profile.cache_of(run)
+        if not data.own:
+            return datasets.reader(data.name).SCHEME.count
+        if data.standin is not None:
+            return standin.SCHEME.count
+        return material.scheme_of(data, material.open_crops(self.profile, cache)).count
 
     def _row(self, run, seeds):
         found, hour = ledger(run.config, self.landmarks(run)), self.tflops * 1e12 * 3600

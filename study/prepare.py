@@ -1,6 +1,10 @@
-"""From a profile's official dataset folders to its cached crops; stand-ins are rendered first."""
+"""From a profile's dataset folders to its cached crops; stand-ins are rendered first."""
+
+from pathlib import Path
 
 from study import datasets, paths
+from study.config import ConfigError
+from study.datasets import OWN
 from study.datasets import crops as crop_cache
 
 
@@ -13,9 +17,31 @@ def render(profile, jobs=2):
     """Writes the profile's stand-ins, if it has any and they are not there yet."""
     standin = profile.data.standin
     if standin is not None:
-        from study.standin import write
+        from study.standin import own, write
 
-        write.write_300w(data_root(profile), standin.faces, standin.seed, jobs=jobs)
+        put = own.write_own if profile.data.own else write.write_300w
+        try:
+            put(data_root(profile), standin.faces, standin.seed, jobs=jobs)
+        except FileExistsError as error:
+            cause = f"{error}; remove the key `standin` of its `data` if these are your own faces"
+            raise ConfigError(f"profile {profile.name}: {cause}") from None
+
+
+def sample(root, counts, seed, form="csv", jobs=2):
+    """Writes a sample of data of one's own into an empty folder: see `standin.own.write_own`.
+
+    Raises:
+        ConfigError: the folder holds something, or arguments that cannot be.
+    """
+    from study.standin import own
+
+    root = Path(root)
+    try:
+        if root.is_file() or (root.is_dir() and any(root.iterdir())):
+            raise ValueError(f"{root} is not empty: nothing was written")
+        own.write_own(root, counts, seed, jobs=jobs, form=form)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def render_aflw(profile, jobs=2):
@@ -128,4 +154,5 @@ def _crops(profile, data, index, jobs, name=None):
         context=settings.context,
         oversample=settings.oversample,
         jobs=jobs,
+        scheme=datasets.scheme(data.name, paths.ROOT / data.root) if data.name == OWN else None,
     )

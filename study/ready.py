@@ -22,6 +22,12 @@ def why_not(profile):
     if not gone:
         return None
     names = " and ".join(f"{data['name']} in {data['root']}" for data in gone)
+    if any(data["name"] == "OWN" for data in gone):
+        return (
+            f"profile {profile} needs {names}, and there is no such folder. Put scheme.yaml, the "
+            f"points and the images there (see docs/own_data.md), check them with "
+            f"`python -m study check-data OWN {gone[0]['root']}`, and try again."
+        )
     checks = " and ".join(f"`python -m study check-data {d['name']} {d['root']}`" for d in gone)
     return (
         f"profile {profile} needs {names}, and there is no such folder. Put or link the official "

@@ -25,6 +25,7 @@ from study import (
     video_figures,
     video_rivals,
 )
+from study.config import ConfigError
 
 # Tables that need data or weights, read back where they are.
 KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")
@@ -45,7 +46,15 @@ def make(profile):
 
     Returns:
         path of reports/<profile>/index.html.
+
+    Raises:
+        ConfigError: a profile of one's own data.
     """
+    if profile.data.own:
+        raise ConfigError(
+            f"profile {profile.name} has no table of the paper to re-make: its page is notebook "
+            f"14, by `make repro PROFILE={profile.name}`"
+        )
     found = results.load(profile)
     made = make_tables(found)
     make_figures(found, made)

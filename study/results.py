@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from study import config as configs
-from study import datasets, material, metrics, paths, runs, training, work
+from study import material, metrics, paths, runs, training, work
 from study.datasets import augment
 from study.models import coattention
 
@@ -242,6 +242,8 @@ def describe(record):
     trained = f"trained on {data['train']:,}"
     if data["standin"]:
         return f"{data['label']} (rendered), {trained} faces, F={size}"
+    if data["official_train"] is None:
+        return f"{data['label']}, {trained} faces, F={size}"
     return f"{data['label']}, {trained} of {data['official_train']:,} images, F={size}"
 
 
@@ -359,7 +361,7 @@ def weighed(model, images, points, gammas):
 
 def scheme(profile):
     """The landmark scheme of a profile's dataset."""
-    return datasets.reader(profile.data.name).SCHEME
+    return material.scheme_of(profile.data, material.open_crops(profile))
 
 
 # --- videos -----------------------------------------------------------------------------------

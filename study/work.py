@@ -37,7 +37,7 @@ def face_task(config):
 
 
 class Detector:
-    """A detector, trained and measured on stills, or on AFLW.
+    """A detector, trained and measured on stills: the profile's, or AFLW.
 
     Attributes:
         task: a `training.FaceTask`.
@@ -89,19 +89,16 @@ class Detector:
     def _normalizers(self, truth, rows):
         """What the errors of some faces are divided by, px of the image, as numpy arrays.
 
-        A scheme without eye corners has the faces' annotated size, and hidden landmarks.
+        A scheme without eye corners has the faces' annotated size, one's own what it says; both
+        have hidden landmarks.
         """
-        if faces_have_eyes(self.source):
+        if material.has_eyes(self.source):
             pupils = metrics.interpupil(truth).numpy()
             return {"normalizer": metrics.interocular(truth).numpy(), "interpupil": pupils}
-        size = self.crops.table["face_size"].to_numpy()[rows]
+        scheme = material.scheme_of(self.source, self.crops)
+        size = material.normalizers(scheme, self.crops, rows)
         visible = np.stack(self.crops.table["visible"].to_numpy()[rows])
         return {"normalizer": size, "interpupil": np.full(len(rows), np.nan), "visible": visible}
-
-
-def faces_have_eyes(data):
-    """Whether errors on a data set are divided by the distance of outer eye corners."""
-    return datasets.reader(data.name).SCHEME.eye_corners is not None
 
 
 class _OnVideo:
@@ -222,7 +219,9 @@ class Tracker(_OnVideo):
 
 def build(profile, run):
     """The untrained model of a run."""
-    return build_model(run.config, datasets.reader(profile.data_of(run).name).SCHEME.count)
+    data = profile.data_of(run)
+    crops = material.open_crops(profile, profile.cache_of(run)) if data.own else None
+    return build_model(run.config, material.scheme_of(data, crops).count)
 
 
 def build_model(config, landmarks):

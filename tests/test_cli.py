@@ -62,7 +62,7 @@ def test_a_fault_in_the_parameters_is_one_line_with_file_and_cause(
 
 def test_an_unknown_profile_is_one_line(root, capsys):
     (line,) = failure(capsys, "train", "--profile", "huge")
-    assert line == "error: no profile 'huge'; there are demo, cpu, paper, tiny"
+    assert line == "error: no profile 'huge'; there are demo, cpu, paper, tiny, own, own_tiny"
 
 
 def test_a_profile_without_its_file_is_one_line(root, capsys):
@@ -112,7 +112,7 @@ def test_a_truncated_image_stops_before_training_with_its_name(root, capsys):
 
 def test_an_unknown_data_set_is_one_line(root, capsys):
     (line,) = failure(capsys, "check-data", "301W", str(root))
-    assert line == "error: no data set '301W'; there is: 300W, AFLW, 300VW, TF"
+    assert line == "error: no data set '301W'; there is: 300W, AFLW, 300VW, TF, OWN"
 
 
 def test_checking_data_prints_counts_and_fails_where_files_are_broken(root, capsys):

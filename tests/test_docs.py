@@ -9,9 +9,6 @@ from study import __main__ as cli
 from study import config, paths, readme
 
 PAGES = {file.relative_to(paths.ROOT).as_posix(): file.read_text() for file in readme.files()}
-# Named in the pages, and not in this tree yet.
-AWAITED = {"docs/own_data.md"}
-AWAITED_COMMANDS = set()
 
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -40,9 +37,6 @@ def anchors(text):
 def test_a_link_leads_to_a_file_and_to_a_heading_in_it(page, target):
     file, _, anchor = target.partition("#")
     path = (paths.ROOT / page).parent / file if file else paths.ROOT / page
-    name = path.resolve().relative_to(paths.ROOT).as_posix()
-    if name in AWAITED and not path.exists():
-        pytest.skip(f"{name} is not here yet")
     assert path.exists(), f"{page} links {target}"
     if anchor:
         assert anchor in anchors(path.read_text()), f"{page} links {target}"
@@ -84,8 +78,6 @@ MAKE = [(page, words[1:]) for page, words in ALL if words[0] == "make"]
 
 @pytest.mark.parametrize("page, words", STUDY)
 def test_a_command_is_understood(page, words):
-    if words[0] in AWAITED_COMMANDS and words[0] not in COMMANDS:
-        pytest.skip(f"{words[0]} is not here yet")
     args = cli._parser().parse_args(words)  # exits where it does not know an argument
     for id in [*getattr(args, "runs", []), *([args.run] if hasattr(args, "run") else [])]:
         config.load(args.profile).run(id)
@@ -109,7 +101,7 @@ def test_other_commands_are_known_ones():
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_in_prose_are_there(page):
     prose = FENCED.sub("", PAGES[page])
-    named = set(re.findall(r"python -m study ([\w-]+)", prose)) - AWAITED_COMMANDS
+    named = set(re.findall(r"python -m study ([\w-]+)", prose))
     targets = re.findall(r"^(\w+):", (paths.ROOT / "Makefile").read_text(), re.MULTILINE)
     assert named <= set(COMMANDS)
     assert set(re.findall(r"`make (\w+)", prose)) <= set(targets)

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import pytest
 
@@ -73,3 +74,33 @@ def test_a_mirror_that_is_no_permutation_is_refused():
 def test_a_wrong_number_of_names_is_refused():
     with pytest.raises(ValueError, match="2 names for 3"):
         Scheme(count=3, mirror=(0, 2, 1), areas={}, names=("a", "b"), eye_corners=None)
+
+
+def test_a_mirror_that_is_no_involution_is_refused():
+    with pytest.raises(ValueError, match="mirroring twice"):
+        Scheme(count=3, mirror=(1, 2, 0), areas={}, names=("a", "b", "c"), eye_corners=None)
+
+
+@pytest.mark.parametrize("changed", [{"areas": {"a": (3,)}}, {"eye_corners": (0, 3)}])
+def test_areas_and_normaliser_name_landmarks_that_there_are(changed):
+    values = dict(count=3, mirror=(0, 1, 2), areas={}, names=("a", "b", "c"), eye_corners=None)
+    with pytest.raises(ValueError, match="beyond 3"):
+        Scheme(**{**values, **changed})
+
+
+@pytest.mark.parametrize("name, scheme", ALL)
+def test_a_scheme_survives_json(name, scheme):
+    assert Scheme.from_dict(json.loads(json.dumps(scheme.as_dict()))) == scheme
+    assert scheme.name == name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"mirror": [1, 2, 0]}, {"points": 5}, {"areas": []}, {"normalizer": 3}, {"more": 1}],
+)
+def test_values_that_are_no_scheme_are_refused(changed):
+    five = {"name": "x", "points": ["a", "b", "c"], "mirror": [0, 1, 2], "areas": {}}
+    with pytest.raises(ValueError):
+        Scheme.from_dict({**five, "normalizer": None, **changed})
+    with pytest.raises(ValueError, match="a scheme has"):
+        Scheme.from_dict(five)

@@ -36,7 +36,7 @@ LAYERS = (
      "views", "ablation_views", "area_views", "report", "readme", "ready", "notebook", "bench",
      "pack", "plan", "track", "marks", "predict", "differences", "equations", "shipped",
      "shipped_tables", "shipped_figures", "shipped_answers", "model_card", "export",
-     "exported", "latency", "contents", "__main__"},
+     "exported", "latency", "contents", "own_data", "__main__"},
 )
 # The package behind an import of another name, and what comes with a requirement.
 PACKAGES = {
@@ -46,8 +46,13 @@ PACKAGES = {
     "yaml": "pyyaml",
 }
 
-PROFILES = ["demo", *sorted(path.parent.name for path in ROOT.glob("profiles/*/dvc.yaml"))]
+# Profiles of one's own data run a pipeline of their own, the others the study's.
+OWN = ["own", "own_tiny"]
+FOLDERS = sorted(path.parent.name for path in ROOT.glob("profiles/*/dvc.yaml"))
+PROFILES = ["demo", *(name for name in FOLDERS if name not in OWN)]
 STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+OWN_STAGES = yaml.safe_load((ROOT / "profiles/own/dvc.yaml").read_text())["stages"]
+ALL_STAGES = {**STAGES, **{f"own {name}": stage for name, stage in OWN_STAGES.items()}}
 
 REGISTRY = re.compile(
     r"\b(py" r"pi|pythonho" r"sted|regis" r"try\.\w+js|ana" r"conda)\.\w"
@@ -214,7 +219,7 @@ def names_of(entries):
 
 
 def outputs(stage):
-    return [*STAGES[stage].get("outs", []), *STAGES[stage].get("metrics", [])]
+    return [*ALL_STAGES[stage].get("outs", []), *ALL_STAGES[stage].get("metrics", [])]
 
 
 def test_every_profile_runs_the_one_pipeline():
@@ -223,7 +228,12 @@ def test_every_profile_runs_the_one_pipeline():
         assert link.is_symlink() and link.readlink() == Path("../../dvc.yaml")
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+def test_the_profiles_of_own_data_run_one_pipeline():
+    link = ROOT / "profiles/own_tiny/dvc.yaml"
+    assert link.is_symlink() and link.readlink() == Path("../own/dvc.yaml")
+
+
+@pytest.mark.parametrize("profile", [*PROFILES, *OWN])
 def test_a_profile_says_where_it_is(profile):
     params = load_params(profile)
     own = "params.yaml" if profile == "demo" else f"profiles/{profile}/params.yaml"
@@ -231,18 +241,18 @@ def test_a_profile_says_where_it_is(profile):
     assert (params["profile"], params["params_file"], params["root"]) == (profile, own, root)
 
 
-@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("profile", [*PROFILES, *OWN])
 def test_a_profile_has_every_parameter_that_a_stage_depends_on(profile):
-    for stage in STAGES.values():
+    for stage in (OWN_STAGES if profile in OWN else STAGES).values():
         for entry in stage.get("params", []):
             assert list(entry) == ["${params_file}"]
             for key in entry["${params_file}"]:
                 lookup(profile, resolved(key, profile))  # raises where there is none
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL_STAGES)
 def test_outputs_of_a_stage_are_the_profiles_own_and_not_cached(stage):
-    assert STAGES[stage]["wdir"] == "${root}"
+    assert ALL_STAGES[stage]["wdir"] == "${root}"
     for entry in outputs(stage):
         assert isinstance(entry, dict) and next(iter(entry.values()))["cache"] is False
     for name in names_of(outputs(stage)):
@@ -252,7 +262,7 @@ def test_outputs_of_a_stage_are_the_profiles_own_and_not_cached(stage):
 
 def entry_source(stage):
     """The source that a stage's command starts: a notebook's imports, or those of a module."""
-    words = STAGES[stage]["cmd"].split()
+    words = ALL_STAGES[stage]["cmd"].split()
     if words[2:4] == ["study.notebook", "run"]:
         document = yaml.safe_load((ROOT / "notebooks" / f"{words[4]}.ipynb").read_text())
         code = [cell["source"] for cell in document["cells"] if cell["cell_type"] == "code"]
@@ -266,10 +276,11 @@ def has_module(path):
     return path.suffix == ".py" or any((ROOT / path).rglob("*.py"))
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", ALL_STAGES)
 def test_a_stage_depends_on_the_modules_that_it_runs_and_on_no_others(stage):
     run = {MODULES[name].relative_to(ROOT) for name in reachable(entry_source(stage))}
-    listed = {Path(resolved(dep, "demo")) for dep in STAGES[stage]["deps"]}
+    profile = "own" if stage not in STAGES else "demo"
+    listed = {Path(resolved(dep, profile)) for dep in ALL_STAGES[stage]["deps"]}
     listed = {path for path in listed if path.parts[0] == "study" and has_module(path)}
     missing = sorted(str(path) for path in run if not ({path, *path.parents} & listed))
     idle = sorted(str(dep) for dep in listed if not any(dep in {p, *p.parents} for p in run))

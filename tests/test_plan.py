@@ -245,7 +245,8 @@ def test_an_unknown_profile_is_one_line(capsys):
     for arguments in (["huge"], ["PROFILE=huge"], ["--profile", "huge"]):
         assert cli.main(["plan", *arguments]) == 1
         error = capsys.readouterr().err
-        assert error == "error: no profile 'huge'; there are demo, cpu, paper, tiny\n"
+        known = "demo, cpu, paper, tiny, own, own_tiny"
+        assert error == f"error: no profile 'huge'; there are {known}\n"
 
 
 def test_two_profiles_or_a_rate_of_nothing_are_one_line(capsys):

@@ -166,6 +166,14 @@ def test_calibrated_weights_give_their_own_confidence(tmp_path):
     assert (face.confidence > 0).all() and (face.confidence < 1).all()
 
 
+@pytest.mark.parametrize("offset, faces_left", [(30.0, 1), (-30.0, 0)])
+def test_what_was_found_is_no_face_where_no_landmark_is_sure(tmp_path, offset, faces_left):
+    calibration = confidence.Calibration(0.05, (1.0, 1.0), (offset,) * 68)
+    made = file_of(tmp_path, dataclasses.replace(META, calibration=calibration))
+    assert len(once(made, find=found(BOXES[0]))(picture())) == faces_left
+    assert len(once(made, find=never)(picture(), BOXES[0])) == 1  # a given box is believed
+
+
 def test_a_trackers_weights_mark_as_its_first_frame(tmp_path):
     meta = weights.Meta("tracker1d", CONFIG, 68, tracker={"lam": 0.4, "hidden": 6})
     made = file_of(tmp_path, meta)

@@ -1,9 +1,10 @@
-"""Official data sets, read from their official folders into one tidy index."""
+"""Data sets, official ones and one's own, read from their folders into one tidy index."""
 
-from study.datasets import aflw, talking_face, w300, w300vw
+from study.datasets import aflw, own, talking_face, w300, w300vw
 
 # Name -> module with NAME, SCHEME, FOLDERS, read, scan, folder_of, absent.
-READERS = {module.NAME: module for module in (w300, aflw, w300vw, talking_face)}
+READERS = {module.NAME: module for module in (w300, aflw, w300vw, talking_face, own)}
+OWN = own.NAME
 
 
 def load(name, root):
@@ -29,3 +30,13 @@ def reader(name):
     if name not in READERS:
         raise ValueError(f"no data set {name!r}; there is: {', '.join(READERS)}")
     return READERS[name]
+
+
+def scheme(name, root):
+    """The landmark scheme of a data set: its own `scheme.yaml`'s where it is one's own.
+
+    Raises:
+        ValueError: an unknown name.
+        DatasetError: what is wrong with scheme.yaml.
+    """
+    return own.scheme_of(root) if name == OWN else reader(name).SCHEME

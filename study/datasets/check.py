@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from study.datasets import reader, video
+from study.datasets import own, reader, video
 from study.datasets.crops import for_each
 from study.datasets.formats import read_image
 from study.datasets.index import Problem, cause_of, listed
@@ -87,6 +87,63 @@ class Report:
         return "\n".join(lines)
 
 
+@dataclass(frozen=True)
+class OwnReport:
+    """Result of `check` of one's own data; its text is what a person reads.
+
+    Attributes:
+        root: the folder.
+        found: `own.Inspection`.
+        problems: every fault, a Problem each, images that do not decode among them.
+    """
+
+    root: str
+    found: own.Inspection
+    problems: list
+
+    @property
+    def ok(self):
+        """Whether nothing is broken."""
+        return not self.problems
+
+    def __str__(self):
+        lines = [f"{own.NAME} at {self.root}", ""]
+        if self.found.settings:
+            lines.append(_described(self.found.settings))
+        lines += [self._side(side) for side in ("train", "test")]
+        lines.append(f"left out, without a point: {self.found.left_out}")
+        lines.append(f"images with no face: {len(self.found.unused)}{_named(self.found.unused)}")
+        lines += ["", f"broken: {len(self.problems) or 'nothing'}", *listed(self.problems)]
+        return "\n".join(lines)
+
+    def _side(self, side):
+        faces = [face for face in self.found.faces if face["split"] == side]
+        images = len({face["image"] for face in faces})
+        hidden = sum(int((~face["visible"]).sum()) for face in faces)
+        return f"{side:<6}{len(faces):>6} faces in {images} images, {hidden} points hidden"
+
+
+def _described(settings):
+    """A line about a scheme."""
+    scheme = settings.scheme
+    pair = [scheme.names[n] for n in scheme.eye_corners or ()]
+    by = f"the distance of {' and '.join(pair)}" if pair else "the box, sqrt(width * height)"
+    return f"scheme {scheme.name}: {scheme.count} points; errors are divided by {by}"
+
+
+def _check_own(root, jobs, progress):
+    """`OwnReport` of a folder."""
+    found = own.inspect(root)
+    images = dict.fromkeys(face["image"] for face in found.faces)
+
+    def decode(image, done):
+        return _decode_still(root, image, done)[1]
+
+    settings = dict(jobs=jobs, progress=progress, label=f"check {own.NAME}")
+    broken = [problem for problem in for_each(decode, images, **settings) if problem]
+    return OwnReport(str(root), found, found.problems + broken)
+
+
 def check(name, root, *, jobs=2, progress=True):
     """Counts a data set's faces and decodes each image, and each video to its end.
 
@@ -97,13 +154,15 @@ def check(name, root, *, jobs=2, progress=True):
         progress: whether to show a progress bar.
 
     Returns:
-        Report.
+        Report; OwnReport of one's own data.
 
     Raises:
         ValueError: an unknown name. All that is wrong with the folder itself is in the report.
     """
     source = reader(name)
     root = Path(root)
+    if source is own:
+        return _check_own(root, jobs, progress)
     faces, problems = source.scan(root)
     images = {}  # image -> its faces
     for face in faces:

@@ -54,8 +54,8 @@ class Crops:
         affine: (B, 3) float64 rows (a, b_x, b_y): image px = a * crop px + (b_x, b_y).
         table: B rows; columns id, split, subset, image, photograph, video ("" for stills), frame
             (-1 for stills), face_size (image px), and visible, (N,) bool each.
-        meta: dict of the parameters, VERSION, resolution (S), faces (B), landmarks (N) and the
-            fingerprint of the data.
+        meta: dict of the parameters, VERSION, resolution (S), faces (B), landmarks (N), the
+            fingerprint of the data and, of one's own data, the scheme as a dict.
     """
 
     faces: np.ndarray
@@ -172,6 +172,7 @@ def build(
     oversample=1.25,
     jobs=2,
     progress=True,
+    scheme=None,
 ):
     """Crops of all faces of an index, from the cache or made now.
 
@@ -192,6 +193,8 @@ def build(
         scale, context, oversample: see `resolution`.
         jobs: threads that decode and resample, each an image or a video at a time.
         progress: whether to show a progress bar.
+        scheme: a `study.landmarks.Scheme` that the cache keeps, as `meta["scheme"]`; a cache of
+            another one is made anew. None of data sets whose scheme never changes.
 
     Returns:
         Crops, rows in the index's order.
@@ -214,6 +217,8 @@ def build(
         "faces": len(index),
         "landmarks": len(index["points"].iloc[0]),
     }
+    if scheme is not None:
+        parameters["scheme"] = scheme.as_dict()
     root, folder = Path(root), Path(folder)
     cached = _cached(index, root, folder, parameters)
     if cached is not None:

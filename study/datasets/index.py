@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from study.landmarks import SCHEMES
+
 COLUMNS = (
     "id",
     "split",
@@ -142,8 +144,8 @@ def fault(points, scheme, width, height, box=None):
 
     Returns:
         str: another number of points than the scheme's; no visible point; a box or, without
-        one, points that span no area; the outer eye corners in one place, so that no error can
-        be normalised; or points further outside the image than half the face's size. None where
+        one, points that span no area; the two points that errors are divided by in one place;
+        or points further outside the image than half the face's size. None where
         all is well.
     """
     if len(points) != scheme.count:
@@ -159,9 +161,16 @@ def fault(points, scheme, width, height, box=None):
     if scheme.eye_corners is not None:
         left, right = points[list(scheme.eye_corners)]
         if np.linalg.norm(left - right) < COINCIDENT * face_size:
-            return "the outer eye corners coincide"
+            return f"{_normalizer(scheme)} coincide"
     edge = np.array([width, height]) - 0.5
     outside = max((-0.5 - low).max(), (high - edge).max())
     if outside > OUTSIDE * face_size:
         return f"points up to {outside:.0f} px outside the {width}x{height} image"
     return None
+
+
+def _normalizer(scheme):
+    """The two landmarks whose distance divides errors, in words."""
+    if scheme in SCHEMES.values():
+        return "the outer eye corners"
+    return " and ".join(scheme.names[n] for n in scheme.eye_corners)
