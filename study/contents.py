@@ -16,8 +16,8 @@ HEADING = re.compile(r"# (\d\d) · (.+\?)")
 ITEM = re.compile(r"^- \*\*(You learn|Needs|Writes|Takes)\*\* (.+)$", re.M)
 TITLE = """# What do you want to know?
 
-Each notebook answers one question, from top to bottom. Begin with 00. The others run at the \
-profile `tiny` as they stand, in seconds and on numbers that mean nothing: set `profile` in their \
+Each notebook answers one question, from top to bottom. Begin with 00. The others run at a \
+tiny profile as they stand, in seconds and on numbers that mean nothing: set `profile` in their \
 second cell to `"demo"` or `"cpu"` to read what `make repro` recorded.
 """
 
