@@ -8,6 +8,7 @@ from study import (
     ablation,
     ablation_figures,
     attention,
+    captions,
     figures,
     folds,
     paths,
@@ -75,7 +76,7 @@ def drawn(made, root, monkeypatch):
 
 
 def test_every_figure_has_a_text_for_those_who_cannot_see_it(made, tmp_path, monkeypatch):
-    assert set(drawn(made, tmp_path, monkeypatch)) <= set(report.ALT)
+    assert set(drawn(made, tmp_path, monkeypatch)) <= set(captions.FIGURES)
 
 
 def test_figures_without_any_record_say_so(tmp_path, monkeypatch):
