@@ -280,8 +280,9 @@ def _parser():
     helped = "average each face with its mirrored picture (default), or take half the time"
     mirrored = argparse.BooleanOptionalAction
     sub.add_argument("--mirror", action=mirrored, default=None, help=helped)
-    helped = "looks at a face, from the second one on where the points before were (default 2)"
-    sub.add_argument("--passes", type=int, default=2, help=helped)
+    helped = "looks at a face, from the second one on where the points before were (default 2; "
+    helped += "1 of weights whose boxes were annotated)"
+    sub.add_argument("--passes", type=int, help=helped)
     kinds = ("csv", "json", "pts")
     helped = "what to write (default: all)"
     sub.add_argument("--format", nargs="+", choices=kinds, default=kinds, help=helped)

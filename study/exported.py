@@ -58,7 +58,7 @@ def described(texts):
     """
     if "format" not in texts or "decoder" not in texts:
         raise ValueError("not a detector that `python -m study export` wrote")
-    values = {name: json.loads(text) for name, text in texts.items()}
+    values = {"box": "points"} | {name: json.loads(text) for name, text in texts.items()}
     if values["format"] != FORMAT:
         raise ValueError(f"format {values['format']!r}; this version of the study reads {FORMAT}")
     try:

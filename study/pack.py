@@ -1,8 +1,11 @@
 """A trained run as one file of weights that says what it is: what `predict` and `track` read."""
 
+import numpy as np
+
 from study import calibration, material, weights, work
 from study import config as configs
 from study import device as devices
+from study.datasets.crops import square
 
 
 def pack(profile, run, path, half=False):
@@ -46,6 +49,7 @@ def pack(profile, run, path, half=False):
         tracker={"lam": run.config.lam, "hidden": run.config.hidden} if tracks else {},
         calibration=_calibration(scheme, detector, held, inside, device),
         scheme=scheme.name,
+        box="points" if _are_tight(crops) else "annotated",
         about={
             "run": f"{run.id} of profile {profile.name}",
             "data": _trained_on(profile, train, tracks),
@@ -60,6 +64,14 @@ def _calibration(scheme, detector, held, config, device):
     if scheme.name != "ibug68":
         return None
     return calibration.calibrate(detector, held, config, device)
+
+
+def _are_tight(crops):
+    """Whether each crop is the square around the tight box of its visible landmarks."""
+    side, context = crops.meta["resolution"], crops.meta["context"]
+    low, high = np.nanmin(crops.points, axis=1), np.nanmax(crops.points, axis=1)  # (B, 2)
+    squares = [square(box, context, side) for box in np.concatenate([low, high], axis=1)]
+    return bool(np.allclose(squares, [1, 0, 0], rtol=0, atol=1e-3))
 
 
 def _trained_on(profile, train, tracks):

@@ -28,7 +28,7 @@ BATCH = 64  # faces a pass; a crowd takes several
 # least sure of 185 annotated faces that were found has 0.50; of 12 other places that were found,
 # seven have 0.58 or more, and five 0.11 or less.
 NO_FACE = 0.3
-PASSES = 2  # best on held-out faces, as is mirroring: notebook 13
+PASSES = 2  # best on held-out faces, as is mirroring: notebook 13. Of weights for tight boxes
 LARGEST = 10  # side of a box in longer sides of the picture
 
 
@@ -61,33 +61,46 @@ class Marker:
             the time, and of a mirrored picture exactly the mirrored points. None does so where
             the scheme is known.
         passes: how often the network looks at a face: from the second time on, its crop is
-            placed by the points of the time before.
+            placed by the points of the time before. None is PASSES, and once for weights whose
+            boxes were annotated: these are not the points' tight ones.
         find: function from a picture to boxes, as `faces.find_all`.
 
     Raises:
         WeightsError: unusable weights.
-        PredictError: no such decoder, fewer passes than one, or mirroring with weights of a
-            scheme that is not known.
+        PredictError: no such decoder, fewer passes than one, more than one with weights whose
+            boxes were annotated, or mirroring with weights of a scheme that is not known.
     """
 
     def __init__(
-        self, weights=None, *, decoder=None, mirror=None, passes=PASSES, find=faces.find_all
+        self, weights=None, *, decoder=None, mirror=None, passes=None, find=faces.find_all
     ):
         model, self.meta = weight_files.load(weights)
         self.decoder = decoder or self.meta.config.decoder
         if self.decoder not in DECODERS:
             known = ", ".join(DECODERS)
             raise PredictError(f"decoder {self.decoder!r} is unknown; there are {known}")
-        if passes < 1:
-            raise PredictError(f"passes is {passes}; the network looks once at least")
+        self.passes = self._passes(passes)
         if mirror and self.scheme is None:
             raise PredictError(f"scheme {self.meta.scheme!r} is unknown, and so its mirror order")
         self.mirror = self.scheme is not None if mirror is None else mirror
-        self.passes, self.find = passes, find
+        self.find = find
         self.device = devices.choose()
         model = self.device.place(model)
         self.tracker = model if self.meta.kind == "tracker1d" else None
         self.detector = model if self.tracker is None else model.detector
+
+    def _passes(self, passes):
+        again = self.meta.box == "points"  # a later look is placed by the points' tight box
+        if passes is None:
+            return PASSES if again else 1
+        if passes < 1:
+            raise PredictError(f"passes is {passes}; the network looks once at least")
+        if passes > 1 and not again:
+            raise PredictError(
+                f"passes is {passes}; these weights look once, at a box as it was annotated, "
+                "which the points do not give"
+            )
+        return passes
 
     @property
     def scheme(self):
@@ -112,8 +125,8 @@ class Marker:
             image: a path (see `photos.read`), a Pillow image (turned upright as its orientation
                 tag says, see `photos.to_rgb`), or (H, W, 3) uint8 RGB.
             boxes: (B, 4) or (4,) x1, y1, x2, y2: tight boxes of the faces' landmarks (of the 68:
-                from the brows to the chin, from ear to ear), px of the upright picture. None
-                searches the picture for faces.
+                from the brows to the chin, from ear to ear), px of the upright picture; of
+                weights whose boxes were annotated, boxes as those. None searches for faces.
 
         Returns:
             list of Face: one a box in the boxes' order, or all found ones, the largest first;
@@ -276,7 +289,7 @@ def run(
     boxes=None,
     decoder=None,
     mirror=None,
-    passes=PASSES,
+    passes=None,
     formats=marks.FORMATS,
     draw=True,
     progress=True,

@@ -8,7 +8,8 @@ its metadata:
     config       {"detector": fields of a TrainingConfig, "tracker": arguments of Tracker1D}; the
                  latter for trackers only
     landmarks    N
-    scale        side of the square crop in longer sides of the landmarks' tight box
+    scale        side of the square crop in longer sides of the face's box
+    box          which box that is, a name in BOXES; files without the key are of "points"
     oversample   px of the cached picture for each px of the crop, in training
     confidence   `usual_confidence` of the detector, or null where it was not measured
     calibration  fields of a `confidence.Calibration`, or null where there is none
@@ -38,6 +39,7 @@ from study.models import Tracker1D
 FORMAT = 2  # raise it when files written before can no longer be read
 HEADER = "study"
 KINDS = ("detector1d", "tracker1d")
+BOXES = ("points", "annotated")  # the landmarks' tight box, or one that was drawn apart from them
 SHIPPED = Path(__file__).with_name("pretrained") / "detector.safetensors"
 # Layers whose weights can be stored in half precision: the bulk of a file.
 BULK = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -67,6 +69,7 @@ class Meta:
     calibration: Calibration | None = None
     scheme: str = "ibug68"
     placement: tuple | None = None
+    box: str = "points"
     about: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -109,11 +112,12 @@ _FIELDS = {
     "confidence": (lambda v: v is None or _number(v), "a number or none"),
     "scheme": (lambda v: isinstance(v, str), "the name of a scheme"),
     "placement": (_is_placement, "dx, dy and a scale above 0, or none"),
+    "box": (lambda v: v in BOXES, " or ".join(BOXES)),
     "about": (_is_about, "strings by name"),
 }
 # Keys of the header that are a Meta's fields as they stand.
 _PLAIN = tuple(_FIELDS)
-KEYS = ("config", *_PLAIN, "calibration")
+KEYS = ("config", *(key for key in _PLAIN if key != "box"), "calibration")
 
 
 def save(path, model, meta, half=False):
@@ -246,7 +250,7 @@ def _header(path, text):
     missing = [key for key in KEYS if key not in values]
     if missing:
         raise WeightsError(f"{path}: lacks {', '.join(missing)}")
-    return values
+    return {"box": "points", **values}
 
 
 def _meta(path, values):

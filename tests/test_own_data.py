@@ -1,5 +1,6 @@
 """Data of one's own through the pipeline: what is trained, divided by, recorded and shown."""
 
+import csv
 import dataclasses
 import shutil
 from types import SimpleNamespace
@@ -14,13 +15,16 @@ from study import (
     config,
     material,
     own_data,
+    pack,
     paths,
     plan,
+    predict,
     prepare,
     report,
     results,
     runs,
     tables,
+    weights,
     work,
 )
 from study.config import ConfigError
@@ -73,6 +77,57 @@ def shown(root):
     run = profile.run("one-s0")
     errors = own_data.errors(profile, run, crops)
     return SimpleNamespace(profile=profile, run=run, index=index, crops=crops, errors=errors)
+
+
+# --- what is packed ---------------------------------------------------------------------------
+
+
+def test_a_scheme_of_one_s_own_is_packed_without_calibration_and_place(root):
+    profile = parsed()
+    run = profile.run("one-s0")
+    meta = pack.pack(profile, run, root / "my.safetensors")
+    model, read = weights.load(root / "my.safetensors")
+    assert read == meta
+    assert (meta.scheme, meta.landmarks, meta.scale, meta.box) == ("five", 5, 1.5, "points")
+    assert meta.calibration is None and meta.placement is None
+    state = work.load_model(profile, run).state_dict()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
+
+
+def test_packed_points_of_one_s_own_are_marked_drawn_and_written(root):
+    pack.pack(parsed(), parsed().run("one-s0"), root / "my.safetensors")
+    photo = root / "data/own/8.png"
+    options = {"weights": root / "my.safetensors", "boxes": [20, 20, 45, 45]}
+    summary = predict.run([photo], root / "out", **options, progress=False)
+    assert (summary.faces, summary.troubles) == (1, [])
+    with open(root / "out/landmarks.csv", newline="") as file:
+        [row] = csv.DictReader(file)
+    [face] = predict.Marker(root / "my.safetensors")(photo, boxes=[20, 20, 45, 45])
+    written = [[float(row[f"{axis}{n}"]) for axis in "xy"] for n in range(5)]
+    assert "x5" not in row and face.points == pytest.approx(np.array(written), abs=0.01)
+    assert (root / "out/8.overlay.jpg").is_file()
+
+
+def test_packed_points_of_one_s_own_need_a_box(root):
+    pack.pack(parsed(), parsed().run("one-s0"), root / "my.safetensors")
+    with pytest.raises(predict.PredictError, match="5 landmarks 'five' do not say where.*boxes"):
+        predict.run([root / "data/own/8.png"], root / "out", weights=root / "my.safetensors")
+
+
+def test_crops_of_annotated_boxes_are_packed_as_such(root):
+    annotate(root / "data/own")
+    prepare.prepare(parsed(), jobs=1)
+    runs.ensure(parsed(), report=lambda line: None)
+    meta = pack.pack(parsed(), parsed().run("one-s0"), root / "my.safetensors")
+    assert meta.box == "annotated" and predict.Marker(root / "my.safetensors").passes == 1
+
+
+def annotate(folder):
+    """Gives each face of a folder a box that is wider than its points' tight one."""
+    settle(folder, box="annotated")
+    head, *rows = (folder / "points.csv").read_text().splitlines()
+    head += ",box_x1,box_y1,box_x2,box_y2"
+    (folder / "points.csv").write_text("\n".join([head, *(f"{row},8,5,60,57" for row in rows)]))
 
 
 # --- what is recorded -------------------------------------------------------------------------

@@ -234,6 +234,14 @@ def test_options_that_cannot_be_are_named(file, tmp_path):
     assert once(five, find=never)(picture(), BOXES[0])[0].points.shape == (5, 2)
 
 
+def test_weights_of_annotated_boxes_look_once_at_the_box_that_is_given(tmp_path):
+    annotated = file_of(tmp_path, dataclasses.replace(META, box="annotated"))
+    [face], [one] = (Marker(annotated, **how)(picture(), BOXES[0]) for how in ({}, {"passes": 1}))
+    assert np.array_equal(face.points, one.points)
+    with pytest.raises(PredictError, match="passes is 2; these weights look once"):
+        Marker(annotated, passes=2)
+
+
 def test_another_decoder_gives_other_points(file):
     points = [once(file, decoder=d)(picture(), BOXES[0])[0].points for d in ("argmax", "local")]
     assert 0 < np.abs(points[0] - points[1]).max()

@@ -154,6 +154,11 @@ def test_a_file_of_a_configuration_with_fewer_keys_takes_their_defaults(tmp_path
     assert weights.load(file)[1].config == dataclasses.replace(CONFIG, gamma=0.4)
 
 
+def test_a_file_that_names_no_box_is_of_tight_ones(tmp_path):
+    file = changed(tmp_path, lambda values, _: values.pop("box"))
+    assert weights.load(file)[1].box == "points"
+
+
 @pytest.mark.parametrize("key", weights.KEYS)
 def test_a_header_without_one_of_its_keys_says_which(tmp_path, key):
     file = changed(tmp_path, lambda values, _: values.pop(key))
@@ -191,6 +196,7 @@ CALIBRATION = {"within": 0.05, "slopes": [1, 2], "offsets": [0] * N}
         (lambda v, t: v.update(confidence="high"), "confidence is 'high'"),
         (lambda v, t: v.update(scheme=None), "scheme is None; it must be the name of a scheme"),
         (lambda v, t: v.update(scheme="ibug68"), "5 landmarks; ibug68 has 68"),
+        (lambda v, t: v.update(box="tight"), "box is 'tight'; it must be points or annotated"),
         (lambda v, t: v.update(placement=[0, 0]), "placement is (0, 0)"),
         (lambda v, t: v.update(placement=[0, 0, 0]), "placement is (0, 0, 0)"),
         (lambda v, t: v.update(placement=3), "TypeError"),

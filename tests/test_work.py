@@ -199,7 +199,7 @@ def test_a_packed_tracker_is_the_one_that_was_trained(profile, tmp_path):
     assert read == meta and (read.kind, read.tracker["lam"]) == ("tracker1d", 0.3)
     state = work.load_model(profile, run).state_dict()
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in state.items())
-    assert 0 < meta.confidence < 2
+    assert 0 < meta.confidence < 2 and meta.box == "points"
 
 
 def test_a_2d_tracker_cannot_be_packed(profile, tmp_path):
