@@ -67,7 +67,8 @@ def draw(image, points, scheme=SCHEME, sure=None):
     for area, indices, _ in lines:
         for n in indices:
             if sure is None or sure[n]:
-                radius = round(1.2 * width * 2**FINER)
+                size = 1.2 if len(indices) > 1 else 2.4  # no line shows where a lone point is
+                radius = round(size * width * 2**FINER)
                 shade = COLORS.get(area, OTHER)
                 cv2.circle(drawn, fixed[n].tolist(), radius, shade, -1, cv2.LINE_AA, FINER)
             else:
