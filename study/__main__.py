@@ -123,7 +123,9 @@ def evaluate(args):
     What is recorded of these weights is printed; else, and with --again, it is measured, which is
     a look at the test set, counted in test_looks.csv.
     """
-    from study import shipped, shipped_answers, shipped_tables, tables
+    from study import shipped, tables
+    from study.answers import shipped as shipped_answers
+    from study.tables import shipped as shipped_tables
 
     profile = _profile(args)
     evidence = shipped.ensure(profile, args.again)
@@ -162,7 +164,7 @@ def track(args):
 
 def export(args):
     """Writes a detector as ONNX, its decoder inside: for other languages, or without PyTorch."""
-    from study import export as exporting
+    from study.onnx import export as exporting
 
     meta = exporting.export(args.out, args.weights, args.decoder)
     decoder = args.decoder or meta.config.decoder
@@ -181,14 +183,14 @@ def report(args):
 
 def readme(args):
     """Writes what README and docs say of results and code: from the cpu profile's tables."""
-    from study import readme as results_at_a_glance
+    from study.docs import readme as results_at_a_glance
 
     print(results_at_a_glance.update())
 
 
 def contents(args):
     """Writes notebooks/index.ipynb from the first cells of the notebooks."""
-    from study import contents as table
+    from study.docs import contents as table
 
     print(table.update())
 
@@ -204,7 +206,8 @@ def bench(args):
 
         print(timing.train(_profile(args), args.seconds))
     else:
-        from study import config, latency
+        from study import config
+        from study.onnx import latency
 
         if args.out and not Path(args.out).parent.is_dir():
             raise config.ConfigError(f"{args.out}: there is no folder {Path(args.out).parent}")

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from study import answers, claims, temporal
+from study import answers, claims
+from study.tables import temporal
 
 
 def numbers(found, made):

@@ -16,12 +16,13 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from study import confidence, faces, look, marks, photos, training
+from study import confidence, training
 from study import device as devices
 from study import weights as weight_files
 from study.heatmaps import DECODERS
 from study.landmarks import SCHEMES
-from study.marks import PredictError
+from study.marking import faces, look, marks, photos
+from study.marking.marks import PredictError
 
 BATCH = 64  # faces a pass; a crowd takes several
 # Mean confidence below which a found face is none. Among 300W's held-out training photographs, the

@@ -3,29 +3,24 @@
 import functools
 import json
 
-from study import (
+from study import claims, figures, key_numbers, paths, results, tables
+from study.config import ConfigError
+from study.figures import ablation as ablation_figures
+from study.figures import areas as area_figures
+from study.figures import failures as failure_figures
+from study.figures import shipped as shipped_figures
+from study.figures import videos as video_figures
+from study.page import document as page
+from study.tables import (
     ablation,
-    ablation_figures,
     annotations,
-    area_figures,
     attention,
-    claims,
-    failure_figures,
     failures,
-    figures,
     folds,
-    key_numbers,
-    page,
-    paths,
-    results,
     rivals,
-    shipped_figures,
-    tables,
     temporal,
-    video_figures,
     video_rivals,
 )
-from study.config import ConfigError
 
 # Tables that need data or weights, read back where they are.
 KEPT = ("data", "videos", "quantization", "detector", "affinity", "tracker", "memory")

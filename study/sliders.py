@@ -7,7 +7,8 @@ import base64
 
 import ipywidgets
 
-from study import figures, heatmaps, slider_figures
+from study import figures, heatmaps
+from study.figures import sliders as slider_figures
 
 DPI = 110  # of a figure that is drawn again at every move
 PNG = "image/png"

@@ -13,11 +13,11 @@ from pathlib import Path
 from tqdm.auto import tqdm
 
 from study import device as devices
-from study import faces, overlay
 from study import weights as weight_files
 from study.datasets import video
-from study.follower import STAGES, Clock, Follower, TrackError
 from study.landmarks import SCHEMES
+from study.marking import faces, overlay
+from study.marking.follower import STAGES, Clock, Follower, TrackError
 
 
 @dataclass

@@ -8,11 +8,12 @@ a frame, and the double of the network in a crop, both from brightness alone.
 import numpy as np
 import torch
 
-from study import faces, weights
+from study import weights
 from study.config import TrainingConfig
 from study.datasets import video
 from study.heatmaps import marginal_targets
 from study.landmarks import SCHEMES
+from study.marking import faces
 
 HEIGHT, WIDTH = 120, 160
 SIZE, LENGTH = 32, 96  # F and L

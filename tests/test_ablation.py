@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import ablation, config, metrics, paths, results, tables
+from study import config, metrics, paths, results, tables
+from study.tables import ablation
 
 COM = "300W com"
 CHANGES = 7  # steps of the way from the shortest heatmaps to the longest

@@ -4,19 +4,10 @@ import pytest
 import synthetic
 from matplotlib.colors import to_hex
 
-from study import (
-    ablation,
-    ablation_figures,
-    attention,
-    captions,
-    figures,
-    folds,
-    paths,
-    report,
-    results,
-    rivals,
-    tables,
-)
+from study import figures, paths, report, results, tables
+from study.figures import ablation as ablation_figures
+from study.page import captions
+from study.tables import ablation, attention, folds, rivals
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import (
-    ablation,
-    ablation_views,
-    attention,
-    paper,
-    paths,
-    report,
-    results,
-    rivals,
-    tables,
-    views,
-)
+from study import paper, paths, report, results, tables
+from study.page import ablation_views, views
+from study.tables import ablation, attention, rivals
 
 NAMES = {
     *("table3", "rivals", "rivals_gains", "controls", "gain_split", "gain_lengths"),

@@ -7,25 +7,13 @@ import pytest
 import synthetic
 import torch
 
-from study import (
-    ablation_views,
-    attention,
-    claims,
-    config,
-    material,
-    metrics,
-    prepare,
-    results,
-    rivals,
-    runs,
-    tables,
-    training,
-    work,
-)
+from study import claims, config, material, metrics, prepare, results, runs, tables, training, work
 from study import device as devices
 from study.config import ON_AFLW, ConfigError, TrainingConfig
 from study.datasets import augment
 from study.landmarks import SCHEMES
+from study.page import ablation_views
+from study.tables import attention, rivals
 
 SIDE, SIZE, N = 40, 32, 19
 SCHEME = SCHEMES["aflw19"]

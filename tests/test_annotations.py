@@ -9,11 +9,12 @@ import synthetic
 import torch
 from test_aflw import needs_lists, official
 
-from study import annotations, heatmaps, metrics, tables
+from study import heatmaps, metrics, tables
 from study.datasets import aflw
 from study.datasets.index import face, table
 from study.landmarks import SCHEMES
 from study.standin import aflw as standin
+from study.tables import annotations
 
 SCHEME = SCHEMES["aflw19"]
 

@@ -3,19 +3,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import (
-    ablation,
-    answers,
-    attention,
-    claims,
-    folds,
-    memory,
-    paths,
-    results,
-    rivals,
-    tables,
-    temporal,
-)
+from study import answers, claims, memory, paths, results, tables
+from study.tables import ablation, attention, folds, rivals, temporal
 
 NOT_YET = "Not answered yet: not trained yet (no record)."
 

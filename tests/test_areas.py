@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from real_faces import REAL, needs_real_faces
 
-from study import area_answers, area_figures, areas, claims, config, datasets, figures, tables
+from study import claims, config, datasets, figures, tables
+from study.answers import areas as area_answers
 from study.datasets import crops
+from study.figures import areas as area_figures
 from study.landmarks import SCHEMES, Scheme
+from study.tables import areas
 
 TF7, IBUG68, AFLW19 = (SCHEMES[name] for name in ("tf7", "ibug68", "aflw19"))
 # Two landmarks an area, the eyes' corners first.
@@ -308,7 +311,7 @@ def test_a_profile_has_stills_videos_and_aflw_where_it_has_it():
 
 @pytest.mark.parametrize("kind, kept", [("camera", 2), (True, 3)])
 def test_of_videos_the_test_frames_count_but_for_broken_ones(monkeypatch, kind, kept):
-    monkeypatch.setattr("study.temporal.w300vw.BROKEN", {"v": (2,)})
+    monkeypatch.setattr("study.tables.temporal.w300vw.BROKEN", {"v": (2,)})
     columns = dict(split=["train", "test", "test", "test"], video=["u", "v", "v", "w"])
     index = index_of(4, subset=["train", "S1", "S1", "S2"], frame=[1, 1, 2, 1], **columns)
     profile = synthetic.profile(seeds=(0,), video=kind)

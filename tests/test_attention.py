@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import answers, attention, claims, heatmaps, metrics, paths, results, tables
+from study import answers, claims, heatmaps, metrics, paths, results, tables
+from study.tables import attention
 
 GAMMAS = (0.0, 0.7)
 NRMSE = {0.0: 0.06, 0.4: 0.05, 0.7: 0.045}  # on test faces

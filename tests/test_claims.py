@@ -5,17 +5,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import (
-    attention,
-    claims,
-    folds,
-    paper,
-    results,
-    rivals,
-    tables,
-    temporal,
-    video_rivals,
-)
+from study import claims, paper, results, tables
+from study.tables import attention, folds, rivals, temporal, video_rivals
 
 
 @pytest.mark.parametrize(

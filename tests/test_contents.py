@@ -2,7 +2,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from study import contents, notebook
+from study import notebook
+from study.docs import contents
 
 FILES = sorted(notebook.NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
 FIRST = """# 03 · Why so?

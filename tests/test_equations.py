@@ -5,7 +5,8 @@ import re
 
 import pytest
 
-from study import equations, paths
+from study import paths
+from study.docs import equations
 
 NAMED = equations.named()
 FUNCTIONS = sorted({one[1:] for one in NAMED})

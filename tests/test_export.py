@@ -10,13 +10,15 @@ import torch
 from real_faces import REAL, needs_real_faces
 
 from study import __main__ as cli
-from study import device, export, exported, look, paths, photos, predict, training, weights
+from study import device, paths, predict, training, weights
 from study.confidence import Calibration
 from study.config import TrainingConfig
 from study.datasets import crops, formats
-from study.exported import OnnxError, Runner
 from study.heatmaps import DECODERS, decode_marginals, half_bin, marginal_targets
+from study.marking import look, photos
 from study.models import Tracker1D
+from study.onnx import export, exported
+from study.onnx.exported import OnnxError, Runner
 from study.standin import face
 from study.weights import WeightsError
 

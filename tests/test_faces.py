@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from study import faces
-from study.faces import Box, Placement
+from study.marking import faces
+from study.marking.faces import Box, Placement
 from study.standin.face import draw, sample_face
 
 

@@ -3,7 +3,10 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import failure_figures, failure_views, failures, results
+from study import results
+from study.figures import failures as failure_figures
+from study.page import failure_views
+from study.tables import failures
 
 RUNS = {"d": {"model": "detector1d", "length": 64}}
 

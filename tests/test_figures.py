@@ -9,8 +9,9 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from study import attention, figures, paper, paths, results, tables
+from study import figures, paper, paths, results, tables
 from study.models import MODELS
+from study.tables import attention
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import synthetic
 
-from study import claims, folds, results, tables
+from study import claims, results, tables
+from study.tables import folds
 
 # NRMSE on held-out folds, percent: γ -> one a fold.
 PAPERS = {0.0: (5.0, 5.2, 5.4), 0.4: (4.0, 4.2, 4.4), 0.7: (4.5, 4.7, 4.9)}  # 0.4 in every fold

@@ -6,10 +6,11 @@ import pytest
 import torch
 from PIL import Image
 
-from study import faces, follower, weights
+from study import weights
 from study.config import TrainingConfig
 from study.datasets import augment, crops
-from study.follower import Follower
+from study.marking import faces, follower
+from study.marking.follower import Follower
 
 
 def followed(boxes, *, tracker=None, find=blob.find, **options):

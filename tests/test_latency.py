@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from study import __main__ as cli
-from study import export, exported, latency, training, weights
+from study import training, weights
 from study.config import TrainingConfig
+from study.onnx import export, exported, latency
 
 CONFIG = TrainingConfig("detector1d", 32, 96, channels=8, depth=1, width=8, hidden=12)
 META = weights.Meta("detector1d", CONFIG, 68)

@@ -5,9 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from study import look, weights
+from study import weights
 from study.config import TrainingConfig
 from study.datasets import augment, crops
+from study.marking import look
 
 CONFIG = TrainingConfig("detector1d", size=64, length=96, channels=8, depth=2)
 META = weights.Meta("detector1d", CONFIG, 68, scale=1.3, oversample=1.25)

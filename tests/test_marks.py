@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from study import marks, weights
+from study import weights
 from study.confidence import Calibration
 from study.config import TrainingConfig
 from study.datasets.formats import read_pts
 from study.landmarks import SCHEMES
-from study.marks import PredictError
+from study.marking import marks
+from study.marking.marks import PredictError
 from study.predict import Face
 
 N = 68

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from study import notebook, paths
-from study.contents import INDEX
+from study.docs.contents import INDEX
 
 COMMITTED = [path for path in sorted(notebook.NOTEBOOKS.glob("*.ipynb")) if path.name != INDEX]
 MAGIC = re.compile(r"^\s*[!%]", re.M)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from study import overlay
 from study.landmarks import SCHEMES
+from study.marking import overlay
 
 
 def ring(center=(60.0, 45.0), radius=30.0):

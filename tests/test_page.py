@@ -8,7 +8,8 @@ import synthetic
 import torch
 from playwright.sync_api import sync_playwright
 
-from study import captions, figures, paths, report
+from study import figures, paths, report
+from study.page import captions
 from study.paths import ROOT
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

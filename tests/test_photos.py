@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, features
 
-from study import photos
+from study.marking import photos
 
 # What a camera that was held so has stored of an upright picture, by orientation tag.
 STORED = {

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from study import __main__ as cli
-from study import confidence, faces, follower, look, paths, predict, training, weights
+from study import confidence, paths, predict, training, weights
 from study.config import TrainingConfig
 from study.landmarks import SCHEMES
+from study.marking import faces, follower, look
 from study.predict import Marker, PredictError
 from study.standin.face import draw, sample_face
 

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import claims, differences, paths, readme, report, results, tables
-from study.differences import change
+from study import claims, paths, report, results, tables
+from study.docs import differences, readme
+from study.docs.differences import change
 
 PAGES = {file.relative_to(paths.ROOT).as_posix(): file.read_text() for file in readme.files()}
 TABLES = paths.reports(readme.PROFILE) / "tables"

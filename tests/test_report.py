@@ -10,19 +10,10 @@ import pytest
 import synthetic
 import torch
 
-from study import (
-    areas,
-    captions,
-    figures,
-    landmarks,
-    page,
-    paths,
-    report,
-    results,
-    tables,
-    temporal,
-    verdicts,
-)
+from study import figures, landmarks, paths, report, results, tables
+from study.page import captions, verdicts
+from study.page import document as page
+from study.tables import areas, temporal
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import heatmaps, metrics, paper, paths, results, rivals, tables
+from study import heatmaps, metrics, paper, paths, results, tables
+from study.tables import rivals
 
 COM = "300W com"
 

@@ -6,21 +6,13 @@ import torch
 from test_runs import RAW, write_params
 from w300_folder import write_w300
 
-from study import (
-    calibration,
-    config,
-    faces,
-    material,
-    paths,
-    prepare,
-    shipped,
-    shipped_answers,
-    shipped_tables,
-    tables,
-)
+from study import calibration, config, material, paths, prepare, shipped, tables
 from study import device as devices
+from study.answers import shipped as shipped_answers
 from study.landmarks import IBUG68
+from study.marking import faces
 from study.predict import Marker
+from study.tables import shipped as shipped_tables
 from study.training import Faces
 
 COUNT = 68

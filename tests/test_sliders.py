@@ -6,7 +6,8 @@ import pytest
 import torch
 from matplotlib import pyplot
 
-from study import heatmaps, results, slider_figures, sliders
+from study import heatmaps, results, sliders
+from study.figures import sliders as slider_figures
 from study.models import Detector1D, tracker
 
 SIZE, LENGTH, NAMES = 16, 32, [f"point {n}" for n in range(40)]

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import synthetic
 
-from study import answers, claims, heatmaps, paths, results, tables, temporal
+from study import answers, claims, heatmaps, paths, results, tables
+from study.tables import temporal
 
 SHOWN = "tracker1d_L192"
 

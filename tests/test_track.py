@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from study import __main__ as cli
-from study import follower, track, training, weights
+from study import track, training, weights
 from study.config import TrainingConfig
 from study.datasets import video
+from study.marking import follower
 from study.standin.face import draw, sample_face
 
 

@@ -5,7 +5,9 @@ import synthetic
 import torch
 from matplotlib.colors import to_hex
 
-from study import figures, paper, paths, results, tables, temporal, video_figures
+from study import figures, paper, paths, results, tables
+from study.figures import videos as video_figures
+from study.tables import temporal
 
 
 @pytest.fixture(scope="module")

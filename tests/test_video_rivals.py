@@ -5,19 +5,11 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import (
-    area_answers,
-    area_figures,
-    area_views,
-    claims,
-    figures,
-    paper,
-    paths,
-    results,
-    tables,
-    temporal,
-    video_rivals,
-)
+from study import claims, figures, paper, paths, results, tables
+from study.answers import areas as area_answers
+from study.figures import areas as area_figures
+from study.page import area_views
+from study.tables import temporal, video_rivals
 
 S1, ALL = "300VW S1", temporal.ALL
 

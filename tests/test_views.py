@@ -3,7 +3,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import paths, results, tables, temporal, views
+from study import paths, results, tables
+from study.page import views
+from study.tables import temporal
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Detectors as ONNX files: how they are written and run, and how long a face takes."""

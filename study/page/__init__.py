@@ -1,0 +1,1 @@
+"""The page of a profile: its sections, short answers, verdicts, tables and pictures, as one file."""
