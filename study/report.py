@@ -7,8 +7,13 @@ from study import claims, figures, key_numbers, paths, results, tables
 from study.config import ConfigError
 from study.figures import ablation as ablation_figures
 from study.figures import areas as area_figures
+from study.figures import coattention as coattention_figures
+from study.figures import detector as detector_figures
 from study.figures import failures as failure_figures
+from study.figures import memory as memory_figures
+from study.figures import rounding as rounding_figures
 from study.figures import shipped as shipped_figures
+from study.figures import stills as still_figures
 from study.figures import videos as video_figures
 from study.page import document as page
 from study.tables import (
@@ -18,7 +23,10 @@ from study.tables import (
     failures,
     folds,
     rivals,
+    rounding,
+    stills,
     temporal,
+    trained,
     video_rivals,
 )
 
@@ -66,15 +74,15 @@ def make_tables(found):
     kept = {key: tables.read(key, name) for key in KEPT}
     made = _of_stills(found) | _of_videos(found) | _of_folds(found)
     made |= _of_failures(found, kept["variances_landmarks"])
-    made["claims"] = claims.table(tables.worked_example(), kept | made)
-    made["trainings"] = tables.trainings(found)
-    shown = {"detector": (found.profile.flagship, tables.detector)}
+    made["claims"] = claims.table(rounding.worked_example(), kept | made)
+    made["trainings"] = trained.trainings(found)
+    shown = {"detector": (found.profile.flagship, trained.detector)}
     shown["tracker"] = (found.profile.tracker, temporal.tracker)
     for key, (one, summary) in shown.items():
         recorded = found.recorded(one)
         if recorded:
             made[key] = summary(found, found.profile.run(recorded[0]))
-            made[f"{key}_history"] = tables.histories(found, one)
+            made[f"{key}_history"] = trained.histories(found, one)
     saved = {key: tables.save(table, key, name) for key, table in made.items()}
     return kept | {"detector_history": None, "tracker_history": None} | saved
 
@@ -83,11 +91,11 @@ def _of_stills(found):
     """Tables of detectors."""
     lengths = ablation.lengths(found)
     return {
-        "table1_resolution": tables.table1(found, temporal.table1_row),
-        "resolution_decoders": tables.decoders(found),
-        "resolution_gain": tables.gains(found),
-        "tuning": tables.tuning(found),
-        "cumulative_errors": tables.cumulative(found),
+        "table1_resolution": stills.table1(found, temporal.table1_row),
+        "resolution_decoders": stills.decoders(found),
+        "resolution_gain": stills.gains(found),
+        "tuning": trained.tuning(found),
+        "cumulative_errors": stills.cumulative(found),
         "coattention": attention.curve(found),
         "coattention_gain": attention.gains(found),
         "coattention_controls": attention.controls(found),
@@ -134,23 +142,23 @@ def _of_failures(found, shape):
 def make_figures(found, made):
     """All figures that the tables give, saved."""
     name, cost = found.profile.name, made["quantization"]
-    figures.save(figures.fig1_quantization(), "fig1_quantization", name)
-    figures.save(figures.resolution(made["resolution_decoders"], cost), "resolution", name)
-    curves = figures.cumulative_errors(made["cumulative_errors"])
+    figures.save(rounding_figures.fig1_quantization(), "fig1_quantization", name)
+    figures.save(still_figures.resolution(made["resolution_decoders"], cost), "resolution", name)
+    curves = still_figures.cumulative_errors(made["cumulative_errors"])
     figures.save(curves, "cumulative_errors", name)
-    attentive = figures.coattention(made["coattention"], attention.published())
+    attentive = coattention_figures.coattention(made["coattention"], attention.published())
     figures.save(attentive, "fig3_coattention", name)
     for key, drawn in (drawn_of_ablations(made) | drawn_of_failures(found, made)).items():
         figures.save(drawn, key, name)
     if made["memory"] is not None:
-        figures.save(figures.memory(made["memory"]), "memory", name)
+        figures.save(memory_figures.memory(made["memory"]), "memory", name)
     if cost is not None:
-        figures.save(figures.quantization_floor(cost), "quantization_floor", name)
+        figures.save(rounding_figures.quantization_floor(cost), "quantization_floor", name)
     for history in ("detector_history", "tracker_history"):
         if made[history] is not None:
-            figures.save(figures.detector_history(made[history]), history, name)
+            figures.save(detector_figures.detector_history(made[history]), history, name)
     if made["affinity"] is not None:
-        figures.save(figures.affinity(made["affinity"]), "affinity", name)
+        figures.save(detector_figures.affinity(made["affinity"]), "affinity", name)
     drawn = drawn_of_videos(made) | drawn_of_areas(made) | drawn_of_shipped(made)
     for key, draw in drawn.items():
         figures.save(draw(), key, name)

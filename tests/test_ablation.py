@@ -4,7 +4,7 @@ import pytest
 import synthetic
 
 from study import config, metrics, paths, results, tables
-from study.tables import ablation
+from study.tables import ablation, stills, trained
 
 COM = "300W com"
 CHANGES = 7  # steps of the way from the shortest heatmaps to the longest
@@ -84,7 +84,7 @@ def test_the_way_changes_one_thing_a_step_from_the_papers_rounding_to_the_papers
     for (_, _, was), (part, _, now), old, new in zip(
         ways, ways[1:], systems, systems[1:], strict=False
     ):
-        flat = [tables.flat(run.config) for run in (old, new)]
+        flat = [trained.flat(run.config) for run in (old, new)]
         changed = {key for key in flat[0] if flat[0][key] != flat[1][key]}
         changed |= {"decoder"} if was != now else set()
         if part == "longer heatmaps":  # whose targets stay as wide in px, and whose head as large
@@ -141,7 +141,7 @@ def test_a_part_begins_where_the_one_before_it_ended(split, subset):
 def test_a_part_is_the_difference_of_two_means_in_points_of_percent(found, split):
     parts, _ = parts_of(split, COM)
     row = parts.set_index("part").loc["narrower targets"]
-    best = tables.best_decoder(found, found.profile.run("wide_L192-s0"))
+    best = stills.best_decoder(found, found.profile.run("wide_L192-s0"))
     before, after = (
         found.by_seed(name, best, "common") for name in ("wide_L192", "detector1d_L192")
     )
@@ -164,7 +164,7 @@ def test_one_network_read_in_two_ways_is_paired_over_its_seeds(root):
         ("decoding below the bin", "detector1d_L16"),
         ("long heatmaps read by argmax", "detector1d_L192"),
     ):
-        best = tables.best_decoder(found, found.profile.run(f"{name}-s0"))
+        best = stills.best_decoder(found, found.profile.run(f"{name}-s0"))
         errors = [found.by_seed(name, decoder, "common") for decoder in ("argmax", best)]
         low, high = 100 * np.array(metrics.bootstrap_difference(*errors)[1:])
         assert rows.loc[part, "high"] - rows.loc[part, "low"] < 0.6 * (high - low)
@@ -199,7 +199,7 @@ def test_a_profile_without_ablations_says_why_there_are_no_parts(root):
         *("decoding below the bin", "long heatmaps read by argmax", ablation.IN_ALL_CENTRED)
     ]
     assert set(rows["reason"]) == {"", "not run in cpu"}
-    assert set(table["reason"][table["subset"] == "300W cha"]) == {"not run in cpu", tables.ABSENT}
+    assert set(table["reason"][table["subset"] == "300W cha"]) == {"not run in cpu", stills.ABSENT}
 
 
 def test_parts_that_are_not_trained_say_so(root):
@@ -252,13 +252,13 @@ def test_what_differs_in_two_things_is_in_no_series(root):
 
 def test_every_length_is_read_by_argmax_and_by_the_best_on_validation(found, lengths):
     assert not lengths.duplicated(["series", "name", "shown"]).any()
-    assert (lengths["reason"] == "").all() and set(lengths["shown"]) == {"argmax", tables.BEST}
+    assert (lengths["reason"] == "").all() and set(lengths["shown"]) == {"argmax", stills.BEST}
     rows = lengths[(lengths["series"] == ablation.SMALL) & (lengths["name"] == "small_L96")]
     for row in rows.to_dict("records"):
         errors = found.by_seed("small_L96", row["decoder"], "common")
         assert row["percent"] == pytest.approx(100 * errors.mean())
         assert row["low"] < row["percent"] < row["high"]
-    best = tables.best_decoder(found, found.profile.run("small_L96-s0"))
+    best = stills.best_decoder(found, found.profile.run("small_L96-s0"))
     assert list(rows["decoder"]) == ["argmax", best] and best != "argmax"
     row = rows.iloc[0]
     assert (row["size"], row["length"], row["length_over_input"]) == (32, 96, 3)
@@ -322,9 +322,9 @@ def test_a_size_that_is_worse_everywhere_by_one_factor_is_ordered_as_well():
 
 def test_the_order_is_told_for_each_way_to_read():
     one = two_sizes(lambda length, share: 3 + 64 / length)
-    other = two_sizes(lambda length, share: 3 + max(0, 1.5 - share), tables.BEST)
+    other = two_sizes(lambda length, share: 3 + max(0, 1.5 - share), stills.BEST)
     found = ablation.order(pd.concat([one, other], ignore_index=True))
-    assert list(found["shown"]) == ["argmax", "argmax", tables.BEST, tables.BEST]
+    assert list(found["shown"]) == ["argmax", "argmax", stills.BEST, stills.BEST]
     lowest = found.loc[found.groupby("shown", sort=False)["apart_percent"].idxmin(), "by"]
     assert list(lowest) == ["L", "L/F"]
 

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from study import figures, paths, report, results, tables
 from study.figures import ablation as ablation_figures
 from study.page import captions
-from study.tables import ablation, attention, folds, rivals
+from study.tables import ablation, attention, folds, rivals, stills
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_lengths_draw_every_series_but_the_smaller_crop_over_l(made):
     axes = ablation_figures.lengths(table)
     series = [name for name in ablation.SERIES if name != ablation.SMALL]
     assert legend(axes) == series
-    for ax, shown in zip(axes[0], ("argmax", tables.BEST), strict=True):
+    for ax, shown in zip(axes[0], ("argmax", stills.BEST), strict=True):
         assert len(ax.containers) == len(series)
         for name, container in zip(series, ax.containers, strict=True):
             rows = table[(table["series"] == name) & (table["shown"] == shown)]
@@ -199,13 +199,13 @@ def test_rivals_are_drawn_best_first_by_own_and_by_best_decoder(made):
     best = table.groupby("system")["percent"].min().sort_values()
     assert ticks(ax) == list(best.index)
     assert ax.get_ylim()[0] > ax.get_ylim()[1]  # the first stands on top
-    for container, chosen in zip(ax.containers, ("own", tables.BEST), strict=True):
+    for container, chosen in zip(ax.containers, ("own", stills.BEST), strict=True):
         rows = table[table["chosen"] == chosen]
         np.testing.assert_allclose(xy(container)[:, 0], rows["percent"])
         places = [list(best.index).index(system) for system in rows["system"]]
         assert list(np.round(xy(container)[:, 1])) == places
     assert ax.get_title(loc="left") == "common: 20 faces"
-    assert legend(ax) == ["own decoder", tables.BEST]
+    assert legend(ax) == ["own decoder", stills.BEST]
 
 
 # --- co-attention ------------------------------------------------------------------------------

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import paper, paths, report, results, tables
+from study import paper, paths, report, results
 from study.page import ablation_views, views
-from study.tables import ablation, attention, rivals
+from study.tables import ablation, attention, rivals, stills
 
 NAMES = {
     *("table3", "rivals", "rivals_gains", "controls", "gain_split", "gain_lengths"),
@@ -127,7 +127,7 @@ def test_table_3_has_a_row_a_method_with_the_papers_numbers_and_ours_beside(made
     ours = views.interval(*fhr[["ours_percent", "ours_low", "ours_high"]])
     assert view.loc["FHR", "com ours"] == ours
     assert (view.loc["FHR", "note"], view.loc["FHR", "seeds"]) == ("2D, L/F=0.5, fractional", 2)
-    assert tables.ABSENT in view.loc["FHR", "cha ours"] and view.loc["FHR", "why"] == ""
+    assert stills.ABSENT in view.loc["FHR", "cha ours"] and view.loc["FHR", "why"] == ""
     assert rivals.NOT_REBUILT in view.loc["SAN", "why"] and view.loc["SAN", "com ours"] == ""
     assert view.loc["SAN", "cha ours"] == ""  # said once
 
@@ -175,7 +175,7 @@ def test_gains_over_rivals_show_the_papers_and_a_verdict_for_its_pairs_alone(mad
     fhr = [row for row in shown if row["comparison"] == rivals.FHR]
     assert [row["the paper's, %"] for row in fhr] == ["4.28", "14.49", "7.65"]
     assert [row["verdict"] for row in fhr] == ["✓ reproduced", "– not run", "– not run"]
-    assert fhr[1]["decrease, %"] == tables.ABSENT
+    assert fhr[1]["decrease, %"] == stills.ABSENT
     rest = [row for row in shown if row["comparison"] not in rivals.PRINTED]
     assert len(rest) == len(rivals.AGAINST)
     assert all(row["verdict"] == row["the paper's, %"] == "" for row in rest)

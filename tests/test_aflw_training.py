@@ -13,7 +13,7 @@ from study.config import ON_AFLW, ConfigError, TrainingConfig
 from study.datasets import augment
 from study.landmarks import SCHEMES
 from study.page import ablation_views
-from study.tables import attention, rivals
+from study.tables import at_hand, attention, rivals, rounding, stills
 
 SIDE, SIZE, N = 40, 32, 19
 SCHEME = SCHEMES["aflw19"]
@@ -183,7 +183,7 @@ def test_a_run_on_aflw_has_a_group_of_its_own_and_its_own_data():
     assert profile.data_of(one).name == "300W" and profile.data_of(two).name == "AFLW"
     assert material.needed(profile, two) == ("AFLW",)
     assert work.build(profile, two)(torch.zeros(2, 3, 64, 64))[0].shape == (2, 19, 64)
-    assert [run.name for run in tables.lines(profile)] == ["one"]
+    assert [run.name for run in stills.lines(profile)] == ["one"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_records_of_the_two_sets_are_never_mixed(root):
     assert found.newest_on_aflw["data"]["name"] == "AFLW"
     assert found.faces("AFLW") == found.faces("common") == 20 and found.faces("challenging") == 0
     theirs = {run.name for run in found.profile.group("aflw")}
-    assert not theirs & set(tables.decoders(found)["name"])
+    assert not theirs & set(stills.decoders(found)["name"])
     # A record of the other set does not serve, even where neither set is here to compare with.
     profile, id = found.profile, "aflw1d_L192-s0"
     synthetic.write(profile, profile.run(id), data={**found.records[id]["data"], "name": "300W"})
@@ -268,7 +268,7 @@ def test_table_3_and_gains_have_our_numbers_on_aflw(root):
 def test_claims_on_aflw_are_measured_where_there_are_runs(root, standin):
     found = recorded(standin=standin)
     made = {"rivals_gain": rivals.gains(found), "coattention_gain": attention.gains(found)}
-    table = claims.table(tables.worked_example(), made).set_index("id")
+    table = claims.table(rounding.worked_example(), made).set_index("id")
     for id in ("gamma-aflw", "ours-below-fhr-aflw"):
         assert table.loc[id, "ours"] > 0 and table.loc[id, "reason"] == ""
         assert (table.loc[id, "verdict"] == "inconclusive") == standin
@@ -322,7 +322,7 @@ def test_a_profile_with_aflw_prepares_trains_and_records_it(root):
     errors = metrics.nrmse(torch.from_numpy(image), torch.from_numpy(truth), size)
     assert record["validation"]["argmax"] == pytest.approx(errors.mean().item())
     assert runs.why_not_recorded(profile, run, record["data"]["fingerprint"]) is None
-    counts = tables.aflw(profile, index, crops)
+    counts = at_hand.aflw(profile, index, crops)
     assert counts["subset"].tolist() == ["train", "AFLW"] and counts["found"].tolist() == [6, 3]
     assert counts["held_out"].tolist() == [held.sum(), 0] and held.sum() == 2
     assert counts["visible_percent"][1] == pytest.approx(100 * (1 - hidden.mean()))
@@ -331,4 +331,4 @@ def test_a_profile_with_aflw_prepares_trains_and_records_it(root):
 def test_a_profile_without_aflw_prepares_none_of_it_and_says_so():
     profile = synthetic.profile()
     assert prepare.prepare_aflw(profile) is None
-    assert tables.aflw(profile, None, None)["data"].tolist() == ["no AFLW in this profile"]
+    assert at_hand.aflw(profile, None, None)["data"].tolist() == ["no AFLW in this profile"]

@@ -4,7 +4,7 @@ import pytest
 import synthetic
 
 from study import answers, claims, memory, paths, results, tables
-from study.tables import ablation, attention, folds, rivals, temporal
+from study.tables import ablation, attention, folds, rivals, stills, temporal
 
 NOT_YET = "Not answered yet: not trained yet (no record)."
 
@@ -57,7 +57,7 @@ def test_the_answer_on_rounding_states_its_numbers():
 
 def test_the_answer_on_resolution_states_effect_interval_verdict_and_faces(root):
     found = load()
-    gains, decoded = tables.gains(found), tables.decoders(found)
+    gains, decoded = stills.gains(found), stills.decoders(found)
     text = answers.resolution(gains, decoded)
     row = claims.row_of(gains, "1D, L/F 0.25 to 3", "300W com")
     assert f"{row['decrease_percent']:.1f} % lower" in text
@@ -71,13 +71,13 @@ def test_the_answer_on_resolution_calls_a_worse_result_higher(root):
     for run in profile.runs:
         synthetic.write(profile, run, error=0.09 if run.config.length == 192 else 0.06)
     found = results.load(profile)
-    text = answers.resolution(tables.gains(found), tables.decoders(found))
+    text = answers.resolution(stills.gains(found), stills.decoders(found))
     assert "% higher" in text and "**contradicted**" in text and "1 seed:" in text
 
 
 def test_without_records_the_answer_says_so(root):
     found = results.load(synthetic.profile())
-    text = answers.resolution(tables.gains(found), tables.decoders(found))
+    text = answers.resolution(stills.gains(found), stills.decoders(found))
     assert text == "Not answered yet: not trained yet (no record)."
 
 
@@ -211,7 +211,7 @@ def test_the_answer_on_rivals_without_records_says_so(root):
 
 def test_an_answer_on_faces_that_are_not_there_says_so(everything, side):
     gains, split = rivals.gains(everything), ablation.split(everything)
-    absent = f"Not answered yet: {tables.ABSENT}."
+    absent = f"Not answered yet: {stills.ABSENT}."
     assert answers.rivals(side, gains, "300W cha") == absent
     assert answers.parts(split, split[:0].assign(shown=""), "300W cha") == absent
 
@@ -235,7 +235,7 @@ def test_the_answer_on_the_gain_states_its_parts_and_what_is_left_below_the_bin(
 def test_the_answer_on_the_gain_says_what_orders_two_sizes(everything):
     split = ablation.split(everything)
     rows = [("L/F", "argmax", 3, 12.34), ("L", "argmax", 2, 1.26)]
-    rows += [("L/F", tables.BEST, 3, 0.5), ("L", tables.BEST, 2, 4.0)]
+    rows += [("L/F", stills.BEST, 3, 0.5), ("L", stills.BEST, 2, 4.0)]
     order = pd.DataFrame(rows, columns=["by", "shown", "places", "apart_percent"])
     text = answers.parts(split, order)
     assert "read by argmax, errors relative to the lowest of each size differ by 12.3 % at" in text

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import answers, claims, heatmaps, metrics, paths, results, tables
-from study.tables import attention
+from study import answers, claims, heatmaps, metrics, paths, results
+from study.tables import attention, rounding, stills
 
 GAMMAS = (0.0, 0.7)
 NRMSE = {0.0: 0.06, 0.4: 0.05, 0.7: 0.045}  # on test faces
@@ -63,7 +63,7 @@ def test_the_curve_is_the_mean_of_the_records_and_its_decrease_from_zero(root):
     assert row["decrease_percent"] == pytest.approx(100 * (1 - ratio))
     assert row["low"] < row["decrease_percent"] < row["high"]
     assert np.isnan(table.loc[("300W com", 0.0), "decrease_percent"])
-    assert set(table.loc["300W cha", "reason"]) == {tables.ABSENT}
+    assert set(table.loc["300W cha", "reason"]) == {stills.ABSENT}
 
 
 def test_gains_are_judged_against_the_papers_by_argmax_alone(root):
@@ -71,7 +71,7 @@ def test_gains_are_judged_against_the_papers_by_argmax_alone(root):
     row = claims.row_of(table, "γ 0 to 0.4", "300W com")
     assert row["paper_percent"] == pytest.approx(4.59) and row["verdict"] == "reproduced"
     assert row["decrease_percent"] == pytest.approx(100 / 6, abs=3)
-    best = claims.row_of(table, "γ 0 to 0.4", "300W com", tables.BEST)
+    best = claims.row_of(table, "γ 0 to 0.4", "300W com", stills.BEST)
     assert np.isnan(best["paper_percent"]) and best["verdict"] == ""
     away = claims.row_of(table, "γ 0 to 0.4", "AFLW")
     assert (away["verdict"], away["reason"]) == ("not run", claims.NO_AFLW)
@@ -93,12 +93,12 @@ def test_gamma_is_chosen_on_validation_and_never_on_test(root):
 def test_claims_take_the_gains_of_co_attention(root):
     found = recorded()
     made = {"coattention_gain": attention.gains(found)}
-    table = claims.table(tables.worked_example(), made).set_index("id")
+    table = claims.table(rounding.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "verdict"] == "reproduced"
-    assert table.loc["gamma-300w-cha", "reason"] == tables.ABSENT
+    assert table.loc["gamma-300w-cha", "reason"] == stills.ABSENT
     assert table.loc["gamma-aflw", "reason"] == claims.NO_AFLW
     assert table.loc["gamma-300vw-s1", "reason"] == claims.NO_GAMMA_ON_VIDEO
-    without = claims.table(tables.worked_example(), {}).set_index("id")
+    without = claims.table(rounding.worked_example(), {}).set_index("id")
     assert without.loc["gamma-300w-com", "reason"] == claims.NOT_YET
 
 
@@ -127,7 +127,7 @@ def test_a_profile_without_any_other_gamma_says_so(root):
         *("not run in cpu", claims.NO_AFLW, claims.NO_GAMMA_ON_VIDEO)
     }
     made = {"coattention_gain": attention.gains(found)}
-    table = claims.table(tables.worked_example(), made).set_index("id")
+    table = claims.table(rounding.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "reason"] == "not run in cpu"
 
 
@@ -168,7 +168,7 @@ def test_ways_to_join_the_axes_are_compared_with_none_face_by_face(ablated):
         assert (row["parameters"], row["seeds"], row["faces"]) == (487_236, 2, 20)
     assert rows["decrease_percent"].nunique() == 3
     assert rows["paper_percent"].isna().all() and set(rows["verdict"]) == {""}
-    assert set(table["reason"][table["subset"] == "300W cha"]) == {tables.ABSENT}
+    assert set(table["reason"][table["subset"] == "300W cha"]) == {stills.ABSENT}
 
 
 def test_ways_to_join_the_axes_are_found_by_configuration(root):
@@ -231,7 +231,7 @@ def test_conditions_are_the_gains_of_their_pairs_face_by_face(ablated):
     np.testing.assert_allclose(measured(row), decrease(ablated, "columns2_g00", "columns2_g04"))
     assert row["before"] == "columns2_g00, argmax" and row["after"] == "columns2_g04, argmax"
     assert (row["epochs"], row["seeds"], row["faces"], row["verdict"]) == (2, 2, 20, "")
-    assert set(table["reason"][table["subset"] == "300W full"]) == {tables.ABSENT}
+    assert set(table["reason"][table["subset"] == "300W full"]) == {stills.ABSENT}
 
 
 def test_conditions_that_are_not_trained_say_so_and_a_profile_may_have_none(root):
@@ -274,7 +274,7 @@ def test_by_pose_the_gain_is_that_of_each_third_of_the_faces(root):
     lowest = table.loc["300W com", "turn_low"].round(6).to_list()
     assert lowest == [0.01, 0.08, 0.15]
     assert table.loc["300W com", "turn_high"].round(6).to_list() == [0.07, 0.14, 0.20]
-    assert set(table.loc["300W cha", "reason"]) == {tables.ABSENT}
+    assert set(table.loc["300W cha", "reason"]) == {stills.ABSENT}
 
 
 def test_without_a_record_there_is_nothing_by_pose(root):

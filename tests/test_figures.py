@@ -10,8 +10,13 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from study import figures, paper, paths, results, tables
+from study.figures import coattention as coattention_figures
+from study.figures import detector as detector_figures
+from study.figures import memory as memory_figures
+from study.figures import rounding as rounding_figures
+from study.figures import stills as still_figures
 from study.models import MODELS
-from study.tables import attention
+from study.tables import attention, rounding, stills, trained
 
 
 @pytest.fixture
@@ -23,7 +28,7 @@ def found(root):
 
 def cost():
     points = torch.rand(6, 68, 2, dtype=torch.float64) * 60
-    return tables.quantization(points, np.array(["common"] * 6), 64, [16, 64, 192], "300W")
+    return rounding.quantization(points, np.array(["common"] * 6), 64, [16, 64, 192], "300W")
 
 
 def lines(ax, label):
@@ -32,17 +37,17 @@ def lines(ax, label):
 
 def test_the_same_figure_gives_the_same_bytes(root):
     for profile in ("cpu", "demo"):
-        figures.save(figures.quantization_floor(cost()), "floor", profile)
+        figures.save(rounding_figures.quantization_floor(cost()), "floor", profile)
         torch.manual_seed(0)
     torch.manual_seed(0)
-    figures.save(figures.quantization_floor(cost()), "floor", "tiny")
+    figures.save(rounding_figures.quantization_floor(cost()), "floor", "tiny")
     for kind in ("png", "svg"):
         read = [(figures.folder(p) / f"floor.{kind}").read_bytes() for p in ("demo", "tiny")]
         assert read[0] == read[1]
 
 
 def test_a_saved_figure_carries_neither_date_nor_version(root):
-    figures.save(figures.fig1_quantization(), "fig1", "cpu")
+    figures.save(rounding_figures.fig1_quantization(), "fig1", "cpu")
     svg = (figures.folder("cpu") / "fig1.svg").read_text()
     assert "<dc:date>" not in svg
     assert "Software" not in Image.open(figures.folder("cpu") / "fig1.png").info
@@ -57,12 +62,12 @@ def test_a_figure_with_faces_never_goes_to_the_reports(root):
 
 
 def test_a_saved_figure_is_shown_by_a_notebook(root):
-    shown = figures.save(figures.fig1_quantization(), "fig1", "cpu")
+    shown = figures.save(rounding_figures.fig1_quantization(), "fig1", "cpu")
     assert Image.open(io.BytesIO(shown._repr_png_())).format == "PNG"
 
 
 def test_resolution_draws_ours_and_the_papers_at_their_places(found):
-    axes = figures.resolution(tables.decoders(found), cost())
+    axes = still_figures.resolution(stills.decoders(found), cost())
     left, right = axes[0]
     published = paper.table1().query("method == 'detector-1d' and subset == '300W com'")
     theirs = lines(left, "the paper's 1D")[0]
@@ -81,19 +86,19 @@ def test_resolution_draws_ours_and_the_papers_at_their_places(found):
 def test_every_detector_has_a_colour_and_a_label_and_those_of_table_1_a_row_there():
     assert set(figures.COLOR) == set(figures.LABEL) == set(MODELS)
     assert len(set(figures.COLOR.values())) == len(MODELS)
-    assert {method: model for model, method in figures.METHOD.items()} == tables.METHODS
+    assert {method: model for model, method in figures.METHOD.items()} == stills.METHODS
 
 
 def test_rivals_are_no_lines_of_resolution(root):
     profile = synthetic.profile(rivals=True)
     synthetic.write_all(profile)
-    axes = figures.resolution(tables.decoders(results.load(profile)), cost())
+    axes = still_figures.resolution(stills.decoders(results.load(profile)), cost())
     legend = [text.get_text() for text in axes[0, 0].figure.legends[0].get_texts()]
     assert not [text for text in legend if "SimCC" in text or "coordinates" in text]
 
 
 def test_resolution_draws_rounding_only_at_measured_lengths(found):
-    axes = figures.resolution(tables.decoders(found), cost())
+    axes = still_figures.resolution(stills.decoders(found), cost())
     floor = lines(axes[0, 1], "rounding alone")[0]
     assert list(floor.get_xdata()) == [16, 64, 192]
     assert (np.diff(floor.get_ydata()) < 0).all()
@@ -101,22 +106,22 @@ def test_resolution_draws_rounding_only_at_measured_lengths(found):
 
 def test_resolution_without_any_record_shows_the_paper_and_says_so(root):
     empty = results.load(synthetic.profile())
-    axes = figures.resolution(tables.decoders(empty), cost())
+    axes = still_figures.resolution(stills.decoders(empty), cost())
     assert "nothing recorded yet" in axes[0, 0].get_title(loc="left")
     assert lines(axes[0, 0], "the paper's 2D")
 
 
 def test_a_saved_table_draws_like_the_table_that_was_saved(found):
-    decoded = tables.decoders(found)
+    decoded = stills.decoders(found)
     saved = tables.save(decoded, "resolution_decoders", "cpu")
-    axes = [figures.resolution(table) for table in (decoded, saved)]
+    axes = [still_figures.resolution(table) for table in (decoded, saved)]
     drawn = [ax[0, 0].containers[0].lines[0].get_ydata() for ax in axes]
     np.testing.assert_allclose(drawn[0], drawn[1], rtol=1e-5)
 
 
 def test_the_floor_figure_draws_both_rules_and_the_paper():
     table = cost()
-    ax = figures.quantization_floor(table)
+    ax = rounding_figures.quantization_floor(table)
     down = lines(ax, "rounded down")[0]
     expected = table[table["rule"] == "floor"]["nrmse_percent"]
     np.testing.assert_allclose(down.get_ydata(), expected)
@@ -126,11 +131,11 @@ def test_the_floor_figure_draws_both_rules_and_the_paper():
 
 def test_figures_draw_into_given_axes():
     ax = figures.grid(1, 1, 4, 3)[0, 0]
-    assert figures.quantization_floor(cost(), ax=ax) is ax
+    assert rounding_figures.quantization_floor(cost(), ax=ax) is ax
 
 
 def test_the_rounded_landmark_of_fig_1_is_what_eq_4_gives_back():
-    axes = figures.fig1_quantization(size=32, length=8)
+    axes = rounding_figures.fig1_quantization(size=32, length=8)
     point = np.array([0.803, 0.573]) * 32
     marker = lines(axes[0, 1], "what Eq. 4 gives back")[0]
     np.testing.assert_allclose(marker.get_xydata()[0], np.floor(point / 4) * 4)
@@ -139,21 +144,21 @@ def test_the_rounded_landmark_of_fig_1_is_what_eq_4_gives_back():
 
 
 def test_cumulative_errors_draw_a_line_a_system(found):
-    ax = figures.cumulative_errors(tables.cumulative(found))
+    ax = still_figures.cumulative_errors(stills.cumulative(found))
     assert len(ax.get_lines()) == 4
     assert {to_hex(line.get_color()) for line in lines(ax, "2D")} == {figures.VERMILION.lower()}
 
 
 def test_history_draws_a_line_a_seed(found):
-    axes = figures.detector_history(tables.histories(found, "detector1d_L192"))
+    axes = detector_figures.detector_history(trained.histories(found, "detector1d_L192"))
     for ax in axes[0]:
         assert sum(len(line.get_xdata()) > 0 for line in ax.get_lines()) == 2
 
 
 def test_affinities_are_drawn_relative_to_even_rows():
     even = torch.full((2, 3, 4, 5), 1 / 5)
-    table = tables.affinity(even, torch.full((2, 3, 5, 4), 1 / 4))
-    axes = figures.affinity(table)
+    table = trained.affinity(even, torch.full((2, 3, 5, 4), 1 / 4))
+    axes = detector_figures.affinity(table)
     for ax in axes.flat:
         np.testing.assert_allclose(ax.get_images()[0].get_array(), 1, rtol=1e-6)
     assert axes[0, 0].get_images()[0].get_array().shape == (4, 5)
@@ -164,7 +169,7 @@ def test_heatmaps_are_drawn_over_px_with_the_true_places():
     h = torch.rand(68, 24)
     points = torch.arange(136, dtype=torch.float64).reshape(68, 2) / 10
     names = [f"landmark {n}" for n in range(68)]
-    axes = figures.marginal_heatmaps(h, h, points, 16, [3, 5], names)
+    axes = detector_figures.marginal_heatmaps(h, h, points, 16, [3, 5], names)
     line, truth = axes[1, 0].get_lines()[:2]
     np.testing.assert_allclose(line.get_xdata()[[0, -1]], [1 / 3 - 0.5, 16 - 1 / 3 - 0.5])
     assert truth.get_xdata()[0] == pytest.approx(points[3, 1].item())
@@ -205,7 +210,7 @@ def gamma_curve():
 
 def test_co_attention_is_drawn_over_gamma_from_zero_and_beside_the_papers_decreases():
     published = attention.published()
-    over, by_set = figures.coattention(gamma_curve(), published)[0]
+    over, by_set = coattention_figures.coattention(gamma_curve(), published)[0]
     (line,) = over.containers
     np.testing.assert_allclose(line.lines[0].get_xydata(), [[0, 0], [0.4, 2.5], [1.0, 1.0]])
     assert [text.get_text() for text in by_set.get_yticklabels()] == list(published["subset"])
@@ -219,7 +224,7 @@ def test_co_attention_is_drawn_over_gamma_from_zero_and_beside_the_papers_decrea
 
 def test_without_a_measured_gamma_the_papers_decreases_stand_alone():
     empty = gamma_curve().assign(percent=np.nan)
-    over, by_set = figures.coattention(empty, attention.published())[0]
+    over, by_set = coattention_figures.coattention(empty, attention.published())[0]
     assert not over.containers and not by_set.containers
     assert len(by_set.get_lines()[0].get_xdata()) == 8
     assert over.figure.get_suptitle() == "nothing recorded yet"
@@ -232,7 +237,7 @@ def test_memory_is_drawn_over_l_with_the_card_as_a_labelled_line():
         for length in lengths
     ]
     shared = dict(card_gib=24, size=256, batch=10, precision="float32")
-    ax = figures.memory(pd.DataFrame(rows).assign(**shared))
+    ax = memory_figures.memory(pd.DataFrame(rows).assign(**shared))
     assert [text.get_text() for text in ax.texts] == ["the card: 24 GiB"]
     assert any(set(line.get_ydata()) == {24} for line in ax.get_lines())
     for system, lengths in (("2D", [64, 128]), ("1D", [64, 128, 768])):

@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import heatmaps, metrics, paper, paths, results, tables
-from study.tables import rivals
+from study import heatmaps, metrics, paper, paths, results
+from study.tables import rivals, stills
 
 COM = "300W com"
 
@@ -45,7 +45,7 @@ def test_systems_stand_side_by_side_with_their_readers_names(found):
     assert own["percent"] == pytest.approx(100 * errors.mean())
     assert own["low"] < own["percent"] < own["high"]
     best = row(table, name="simcc", chosen="best on validation")
-    assert best["decoder"] == tables.best_decoder(found, found.profile.run("simcc-s0"))
+    assert best["decoder"] == stills.best_decoder(found, found.profile.run("simcc-s0"))
     points = row(table, name="coordinates")
     assert (points["decoder"], points["chosen"]) == ("direct", "own")
     assert pd.isna(points["length"]) and points["parameters"] == 487_236
@@ -104,7 +104,7 @@ def test_every_row_of_table_3_has_either_a_number_of_ours_or_a_reason(found):
     assert (measured["note"] != "").all() and (measured["data"] != "").all()
     assert row(table, method="SAN", subset=COM)["reason"] == rivals.NOT_REBUILT
     assert row(table, method="Ours", subset="AFLW")["reason"] == rivals.NO_AFLW
-    assert row(table, method="Ours", subset="300W cha")["reason"] == tables.ABSENT
+    assert row(table, method="Ours", subset="300W cha")["reason"] == stills.ABSENT
 
 
 def test_rows_of_table_3_say_what_is_missing(root):
@@ -197,7 +197,7 @@ def test_fhr_to_ours_is_judged_against_the_papers_numbers(found):
     rows = table[table["comparison"] == rivals.FHR].set_index("subset")
     assert rows["paper_percent"].round(2).to_dict() == printed
     assert rows.loc["300W cha", "verdict"] == "not run"
-    assert rows.loc["300W cha", "reason"] == tables.ABSENT
+    assert rows.loc["300W cha", "reason"] == stills.ABSENT
 
 
 def test_ours_with_lab_is_judged_against_lab_and_against_ours(found):
@@ -217,10 +217,10 @@ def test_every_rival_is_compared_by_its_best_decoder_without_a_verdict(found):
     table = rivals.gains(found)
     rest = table[~table["comparison"].isin(rivals.PRINTED)]
     assert rest["paper_percent"].isna().all() and set(rest["verdict"]) == {""}
-    assert set(rest["decoder"]) == {tables.BEST}
+    assert set(rest["decoder"]) == {stills.BEST}
     there = rest[rest["subset"] == COM].set_index("comparison")
     best = {
-        model: tables.best_decoder(found, found.profile.run(f"{model}-s0"))
+        model: stills.best_decoder(found, found.profile.run(f"{model}-s0"))
         for model in ("detector2d_L32", "simcc", "detector1d_L192")
     }
     assert there["before"].to_dict() == {

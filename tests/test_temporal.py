@@ -5,7 +5,7 @@ import pytest
 import synthetic
 
 from study import answers, claims, heatmaps, paths, results, tables
-from study.tables import temporal
+from study.tables import stills, temporal
 
 SHOWN = "tracker1d_L192"
 
@@ -242,7 +242,7 @@ def test_table_1_is_filled_by_trackers_of_the_shown_past(root):
     profile = synthetic.profile(seeds=(0, 1), video=True)
     synthetic.write_all(profile)
     found = results.load(profile)
-    table = tables.table1(found, temporal.table1_row)
+    table = stills.table1(found, temporal.table1_row)
     trackers = table[table["method"].str.startswith("tracker") & table["ours_percent"].notna()]
     wanted = {("tracker-1d", 16, 64), ("tracker-1d", 192, 768), ("tracker-2d", 32, 128)}
     places = zip(trackers["method"], trackers["ours_length"], trackers["length"], strict=True)

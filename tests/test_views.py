@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 import synthetic
 
-from study import paths, results, tables
+from study import paths, results
 from study.page import views
-from study.tables import temporal
+from study.tables import stills, temporal
 
 
 @pytest.fixture(scope="module")
@@ -45,8 +45,8 @@ def test_cells_are_escaped_and_of_their_kind():
 
 
 def test_table_1_has_a_half_of_detectors_and_one_of_trackers(found):
-    table = tables.table1(found, temporal.table1_row)
-    first = views.table1_view(table, tables.METHODS)
+    table = stills.table1(found, temporal.table1_row)
+    first = views.table1_view(table, stills.METHODS)
     other = views.table1_view(table, temporal.METHODS)
     assert set(first["method"]) == {"detector-1d", "detector-2d"}
     assert list(other.columns[-6:]) == [f"S{n} {w}" for n in (1, 2, 3) for w in ("paper", "ours")]

@@ -6,7 +6,6 @@ import textwrap
 import numpy as np
 import pandas as pd
 
-from study import tables
 from study.figures import (
     BLACK,
     BLUE,
@@ -23,7 +22,7 @@ from study.figures import (
     measured_on,
     name_powers,
 )
-from study.tables import ablation, folds
+from study.tables import ablation, folds, stills
 
 COLOR = {
     ablation.OWN: BLUE,
@@ -86,7 +85,7 @@ def lengths(table, axes=None):
     """
     axes = grid(1, 2, WIDTH * 1.25, 4.3, sharey=True) if axes is None else axes
     measured = table[table["percent"].notna()]
-    shown = (("argmax", "read by argmax"), (tables.BEST, "read by the best on validation"))
+    shown = (("argmax", "read by argmax"), (stills.BEST, "read by the best on validation"))
     for ax, (kind, title) in zip(axes[0], shown, strict=True):
         for series in ablation.SERIES:
             rows = measured[(measured["series"] == series) & (measured["shown"] == kind)]
@@ -156,7 +155,7 @@ def rivals(table, subset="common", ax=None):
     best = rows.groupby("system")["percent"].min().sort_values()
     ax = grid(1, 1, WIDTH, 0.9 + 0.3 * max(len(best), 3))[0, 0] if ax is None else ax
     places = {name: place for place, name in enumerate(best.index)}
-    looks = {"own": ("o", BLUE, "own decoder"), tables.BEST: ("D", ORANGE, tables.BEST)}
+    looks = {"own": ("o", BLUE, "own decoder"), stills.BEST: ("D", ORANGE, stills.BEST)}
     for kind, (marker, color, label) in looks.items():
         there = rows[rows["chosen"] == kind]
         middle, low, high = (floats(there[name]) for name in _BOUNDS)

@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from study import answers, claims, tables
+from study import answers, claims
 from study.figures import shipped as shipped_figures
-from study.tables import ablation, failures, temporal
+from study.tables import ablation, failures, rounding, stills, temporal
 
 TO_1D = " to 1D"  # ends a comparison of `rivals.gains` with the 1D detector
 TO_OURS = " to Ours"  # ends one of `video_rivals.gains`
@@ -94,8 +94,8 @@ def resolution(gains, decoders, subset="300W com"):
     """Does more resolution help, and what is left of it below the bin?
 
     Args:
-        gains: `tables.gains`.
-        decoders: `tables.decoders`.
+        gains: `stills.gains`.
+        decoders: `stills.decoders`.
         subset: as Table 1 names it.
     """
     row = claims.row_of(gains, "1D, L/F 0.25 to 3", subset)
@@ -124,12 +124,12 @@ def against_2d(gains, subset="300W com"):
     """Does 1D beat 2D heatmaps that are decoded as well?
 
     Args:
-        gains: `tables.gains`.
+        gains: `stills.gains`.
         subset: as Table 1 names it.
     """
     name = "2D at L/F 0.5 to 1D at L/F 3"
     plain, best = (
-        claims.row_of(gains, name, subset, decoder) for decoder in ("argmax", tables.BEST)
+        claims.row_of(gains, name, subset, decoder) for decoder in ("argmax", stills.BEST)
     )
     if plain["reason"] or math.isnan(plain["decrease_percent"]):
         return ""
@@ -174,7 +174,7 @@ def rounding(cost):
     """How much of the paper's gain can rounding explain?
 
     Args:
-        cost: `tables.quantization`, or None.
+        cost: `rounding.quantization`, or None.
     """
     if cost is None:
         return ""

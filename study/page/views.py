@@ -4,9 +4,9 @@ import jinja2
 import markupsafe
 import pandas as pd
 
-from study import paper, results, tables
+from study import paper, results
 from study.page.verdicts import badge
-from study.tables import temporal
+from study.tables import stills, temporal
 
 # Table 2's two readings in few words; the page explains them.
 READING = {temporal.TRAINED: "training and test", temporal.TESTED: "test alone"}
@@ -118,7 +118,7 @@ def table1_view(table, methods):
     """Table 1 as the paper prints it, a row a method and L/F, ours beside: a data frame.
 
     Args:
-        table: `tables.table1`.
+        table: `stills.table1`.
         methods: whose half of it.
     """
     table = table[table["method"].isin(methods)]
@@ -166,13 +166,13 @@ def decoders_view(table, subset="common"):
                 row |= {"held": best, "rms": line["rms_percent"]}
                 row |= {"pupil": line["pupil_percent"]}
         rows.append(row)
-    columns = ["name", "share", "length", "sigma", *tables.DECODERS, "held", "rms", "pupil"]
+    columns = ["name", "share", "length", "sigma", *stills.DECODERS, "held", "rms", "pupil"]
     return pd.DataFrame(rows, columns=[*columns, "seeds", "reason"])
 
 
 def gains_view(table):
     """The gains by argmax, and by the best decoder where there are some."""
-    best = (table["decoder"] == tables.BEST) & table["decrease_percent"].notna()
+    best = (table["decoder"] == stills.BEST) & table["decrease_percent"].notna()
     rows = table[(table["decoder"] == "argmax") | best]
     return rows.assign(ours=shown(rows, ("decrease_percent", "low", "high")))
 
@@ -266,7 +266,7 @@ def _of_resolution(found, made):
     }
     return {
         "table1": html_table(
-            table1_view(table1, tables.METHODS),
+            table1_view(table1, stills.METHODS),
             first | _sides(("com", "cha", "full")),
             f"Table 1, detectors on 300W: NRMSE (%) by argmax; the paper: F={paper.SIZE}; "
             f"ours: {data}",
@@ -284,7 +284,7 @@ def _of_resolution(found, made):
             {
                 **{"name": ("system", text), "share": ("L/F", text), "length": ("L", whole)},
                 "sigma": ("σ, bins", number(2)),
-                **{decoder: (decoder, _plain) for decoder in tables.DECODERS},
+                **{decoder: (decoder, _plain) for decoder in stills.DECODERS},
                 **{"held": ("validation", number(2)), "rms": ("RMS", number(2))},
                 "pupil": ("over pupils", number(2)),
                 **{"seeds": ("seeds", whole), "reason": ("", text)},
@@ -316,7 +316,7 @@ def _of_runs(found, made):
             {
                 **{"name": ("candidate", text), "model": ("model", text)},
                 **{"length": ("L", whole), "epochs": ("epochs", whole), "varied": ("varied", text)},
-                **{decoder: (decoder, number(2)) for decoder in tables.DECODERS},
+                **{decoder: (decoder, number(2)) for decoder in stills.DECODERS},
                 **{"chosen": ("chosen", text), "reason": ("", text)},
             },
             "Candidates: NRMSE (%) on held-out training faces, best first; no test face",

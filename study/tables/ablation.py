@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from study import metrics, results, tables
+from study.tables import stills
 
 PART = ("part", "subset", "before", "after", "before_percent", "after_percent", "points")
 PART += ("low", "high", "seeds", "faces", "data", "reason")
@@ -29,7 +30,7 @@ def variant(profile, **changes):
     """The profile's tested detector that is the flagship but for these settings, or None."""
     wanted = dataclasses.replace(base(profile), **changes)
     for group in ("resolution", "ablation", "coattention"):
-        for run in tables.lines(profile, group):
+        for run in stills.lines(profile, group):
             if run.config == wanted:
                 return run
     return None
@@ -46,16 +47,16 @@ def states(profile):
     lose by it is given back at the end. Another order of the steps would give other parts.
     """
     reference = base(profile)
-    short, long = (round(share * reference.size) for share in (tables.LOWEST, tables.HIGHEST))
+    short, long = (round(share * reference.size) for share in (stills.LOWEST, stills.HIGHEST))
     # Targets as wide in px as those of the short heatmaps, which are one bin wide at least.
     as_wide = {"length": long, "sigma": max(reference.sigma, 1 / short)}
     return [
         ("", {"length": short, "rule": "floor"}, "argmax"),
         ("rounding to centres, not down", {"length": short}, "argmax"),
-        ("decoding below the bin", {"length": short}, tables.BEST),
-        ("a head as large", {"length": short, "head_length": long}, tables.BEST),
-        ("longer heatmaps", as_wide, tables.BEST),
-        ("narrower targets", {"length": long}, tables.BEST),
+        ("decoding below the bin", {"length": short}, stills.BEST),
+        ("a head as large", {"length": short, "head_length": long}, stills.BEST),
+        ("longer heatmaps", as_wide, stills.BEST),
+        ("narrower targets", {"length": long}, stills.BEST),
         ("long heatmaps read by argmax", {"length": long}, "argmax"),
         ("and rounded down", {"length": long, "rule": "floor"}, "argmax"),
     ]
@@ -83,13 +84,13 @@ def split(found):
 def _part(found, part, before, after, named):
     runs = [variant(found.profile, **settings) for _, settings, _ in (before, after)]
     row, subset = {"part": part, "subset": named}, tables.SUBSETS[named]
-    reasons = [tables.why_empty(found, run, subset) for run in runs]
+    reasons = [stills.why_empty(found, run, subset) for run in runs]
     row["reason"] = next(filter(None, reasons), "")
     if row["reason"]:
         return row
     errors, shown = [], []
     for run, (_, _, decoder) in zip(runs, (before, after), strict=True):
-        used = tables.best_decoder(found, run) if decoder == tables.BEST else decoder
+        used = stills.best_decoder(found, run) if decoder == stills.BEST else decoder
         errors.append(found.by_seed(run.name, used, subset))
         shown.append(f"{run.name}, {used}")
     paired = runs[0] == runs[1]  # one network, read in two ways
@@ -118,7 +119,7 @@ def lengths(found, subset="common"):
     rows = []
     for name in SERIES:
         for run in _members(found.profile, name):
-            rows += [_long(found, name, run, shown, subset) for shown in ("argmax", tables.BEST)]
+            rows += [_long(found, name, run, shown, subset) for shown in ("argmax", stills.BEST)]
     columns = ["series", "name", "size", "length", "length_over_input", "sigma_bins", "sigma_px"]
     columns += ["parameters", "decoder", "shown", "validation_percent", "percent", "low", "high"]
     return tables.tidy(rows, [*columns, "seeds", "faces", "data", "reason"])
@@ -126,7 +127,7 @@ def lengths(found, subset="common"):
 
 def _members(profile, series):
     """The runs of a series, L rising."""
-    both = (*tables.lines(profile), *tables.lines(profile, "ablation"))
+    both = (*stills.lines(profile), *stills.lines(profile, "ablation"))
     runs = [run for run in both if series in _series(profile, run.config)]
     return sorted(runs, key=lambda run: run.config.length)
 
@@ -153,7 +154,7 @@ def _series(profile, settings):
             found.add(BY_ROOT)
     if tuple(changed) == () and reference.head_length in (0, settings.length):
         # The longest head is the one whose bins the shorter heatmaps are means of.
-        if any(r.config.head_length == settings.length for r in tables.lines(profile, "ablation")):
+        if any(r.config.head_length == settings.length for r in stills.lines(profile, "ablation")):
             found.add(ONE_HEAD)
     return found
 
@@ -161,13 +162,13 @@ def _series(profile, settings):
 def _long(found, series, run, shown, subset):
     settings = run.config
     row = {"series": series, "name": run.name, "size": settings.size, "length": settings.length}
-    row |= {"length_over_input": tables.ratio(settings), "shown": shown}
+    row |= {"length_over_input": stills.ratio(settings), "shown": shown}
     row |= {"sigma_bins": settings.target_sigma}
     row |= {"sigma_px": settings.target_sigma * settings.size / settings.length}
-    row["reason"] = tables.why_empty(found, run, subset)
+    row["reason"] = stills.why_empty(found, run, subset)
     if row["reason"]:
         return row
-    used = tables.best_decoder(found, run) if shown == tables.BEST else shown
+    used = stills.best_decoder(found, run) if shown == stills.BEST else shown
     errors = found.by_seed(run.name, used, subset)
     mean, low, high = tables.percent(metrics.bootstrap_mean(errors))
     first = found.first(run.name)

@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from study import claims, config, metrics, paper, results, tables
-from study.tables import ablation
+from study.tables import ablation, stills, trained
 
 GROUP = "coattention"
 NONE = 0.0  # γ of no co-attention
@@ -45,7 +45,7 @@ def lines(profile):
 def on_aflw(profile):
     """The profile's 1D detectors on AFLW over γ, as `lines`; of the flagship's γ the first."""
     found = {}
-    for run in tables.lines(profile, "aflw"):
+    for run in stills.lines(profile, "aflw"):
         if run.config.model == "detector1d":
             found.setdefault(run.config.gamma, run)
     return found
@@ -124,13 +124,13 @@ def _point(found, systems, gamma, named):
     run, subset = systems[gamma], tables.SUBSETS[named]
     row = {"subset": named, "gamma": gamma, "name": run.name}
     row |= {"size": run.config.size, "length": run.config.length}
-    row["reason"] = tables.why_empty(found, run, subset)
+    row["reason"] = stills.why_empty(found, run, subset)
     if row["reason"]:
         return row
-    row |= tables.mean_of(found, run, "argmax", subset)
+    row |= stills.mean_of(found, run, "argmax", subset)
     row["validation_percent"] = 100 * found.validation(run.name)["argmax"]
     if gamma != NONE:
-        gain = tables.compare(found, (systems.get(NONE), run), named, "argmax")
+        gain = stills.compare(found, (systems.get(NONE), run), named, "argmax")
         row |= {key: gain.get(key, np.nan) for key in ("decrease_percent", "low", "high")}
     return row | {"data": results.describe(found.first(run.name))}
 
@@ -151,18 +151,18 @@ def gains(found):
     """Relative decreases of NRMSE by co-attention, paired over faces, against the paper's.
 
     Returns:
-        the columns of `tables.gains`; subsets that the study has no images for say so.
+        the columns of `stills.gains`; subsets that the study has no images for say so.
     """
     printed = published().set_index("subset")["decrease_percent"]
     rows = []
     for name, pair in comparisons(found).items():
-        for decoder in ("argmax", tables.BEST):
+        for decoder in ("argmax", stills.BEST):
             for subset in printed.index:
                 own_claim = decoder == "argmax" and "best" not in name
                 at = {"comparison": name, "subset": subset, "decoder": decoder}
                 value = float(printed[subset]) if own_claim else None
                 rows.append(at | _gain(found, pair, subset, decoder, value))
-    return tables.tidy(rows, tables.GAIN)
+    return tables.tidy(rows, stills.GAIN)
 
 
 def _gain(found, pair, subset, decoder, printed):
@@ -170,7 +170,7 @@ def _gain(found, pair, subset, decoder, printed):
     if subset in tables.SUBSETS or (subset == config.AFLW and found.profile.aflw):
         systems = (on_aflw if subset == config.AFLW else lines)(found.profile)
         runs = [systems.get(gamma) for gamma in pair]
-        return tables.compare(found, runs, subset, decoder, printed)
+        return stills.compare(found, runs, subset, decoder, printed)
     away = claims.NO_AFLW if subset == "AFLW" else claims.NO_GAMMA_ON_VIDEO
     row = {"verdict": "", "reason": away}
     if printed is not None:
@@ -181,7 +181,7 @@ def _gain(found, pair, subset, decoder, printed):
 # --- poses -------------------------------------------------------------------------------------
 
 THIRDS = ("least turned third", "middle third", "most turned third")
-POSE = ("third", "turn_low", "turn_high", "subset", *tables.GAIN[3:])
+POSE = ("third", "turn_low", "turn_high", "subset", *stills.GAIN[3:])
 
 
 def poses(found, crops):
@@ -195,7 +195,7 @@ def poses(found, crops):
 
     Returns:
         third (of the test faces, by `metrics.turn` of either side), turn_low, turn_high (its
-        range), subset, then the columns of `tables.gains` from "before" on; by argmax.
+        range), subset, then the columns of `stills.gains` from "before" on; by argmax.
     """
     turns = pd.Series(
         metrics.turn(torch.from_numpy(crops.points.copy())).abs().numpy(), index=crops.table["id"]
@@ -204,7 +204,7 @@ def poses(found, crops):
     pair = systems.get(NONE), systems[own(found.profile)]
     rows = []
     for named, subset in tables.SUBSETS.items():
-        reasons = [tables.why_empty(found, run, subset) for run in pair]
+        reasons = [stills.why_empty(found, run, subset) for run in pair]
         if reason := next(filter(None, reasons), ""):
             rows.append({"third": THIRDS[-1], "subset": named, "reason": reason})
             continue
@@ -236,15 +236,15 @@ READINGS = {  # fusion of a detector -> what it is called for readers
     "rows": "compressed rows ask (the other reading)",
     "pooled": "no attention: the mean of the other axis",
 }
-CONTROL = ("fusion", "reading", "subset", "parameters", *tables.GAIN[3:])
-CONDITION = ("condition", "subset", "epochs", *tables.GAIN[3:])
+CONTROL = ("fusion", "reading", "subset", "parameters", *stills.GAIN[3:])
+CONDITION = ("condition", "subset", "epochs", *stills.GAIN[3:])
 
 
 def controls(found):
     """What other ways to join the axes are worth at the flagship's γ, against none (γ=0).
 
     Returns:
-        fusion, reading, subset, parameters, then the columns of `tables.gains` from "before" on;
+        fusion, reading, subset, parameters, then the columns of `stills.gains` from "before" on;
         decoded by argmax.
     """
     profile, rows = found.profile, []
@@ -255,7 +255,7 @@ def controls(found):
             row = {"fusion": fusion, "reading": reading, "subset": subset}
             first = found.first(run.name) if run is not None else None
             row["parameters"] = first["parameters"] if first else np.nan
-            rows.append(row | tables.compare(found, (bare, run), subset, "argmax"))
+            rows.append(row | stills.compare(found, (bare, run), subset, "argmax"))
     return tables.tidy(rows, CONTROL)
 
 
@@ -264,20 +264,20 @@ def conditions(found):
 
     Returns:
         condition (how the pair differs from the flagship but for epochs), subset, epochs, then
-        the columns of `tables.gains` from "before" on; decoded by argmax. Empty where the profile
+        the columns of `stills.gains` from "before" on; decoded by argmax. Empty where the profile
         has no pair.
     """
     rows = []
     for condition, pair in pairs(found.profile).items():
         for subset in tables.SUBSETS:
             row = {"condition": condition, "subset": subset, "epochs": pair[0].config.epochs}
-            rows.append(row | tables.compare(found, pair, subset, "argmax"))
+            rows.append(row | stills.compare(found, pair, subset, "argmax"))
     return tables.tidy(rows, CONDITION)
 
 
 def pairs(profile):
     """Detectors of the group "ablation" that differ in γ alone: condition -> (γ=0, γ above)."""
-    listed, found = tables.lines(profile, "ablation"), {}
+    listed, found = stills.lines(profile, "ablation"), {}
     for bare in listed:
         for run in listed:
             alike = dataclasses.replace(run.config, gamma=NONE) == bare.config
@@ -289,7 +289,7 @@ def pairs(profile):
 def _condition(profile, settings):
     """In what a configuration differs from the flagship's, γ and epochs aside."""
     reference = ablation.base(profile)
-    mine, theirs = tables.flat(settings), tables.flat(reference)
+    mine, theirs = trained.flat(settings), trained.flat(reference)
     free = ("gamma", "epochs")
     changed = [key for key in mine if mine[key] != theirs[key] and key not in free]
     shown = (mine[key] if isinstance(mine[key], str) else f"{mine[key]:g}" for key in changed)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from study import claims, memory, metrics, paper, results, tables
 from study.config import AFLW, FITTED
+from study.tables import stills
 
 # What the systems that are no row of Table 1 are called for readers, by model and loss.
 NAMES = {
@@ -54,7 +55,7 @@ NO_AFLW = claims.NO_AFLW
 def named(settings):
     """What a detector of a configuration is called for readers, such as "1D, L/F=3"."""
     if settings.model in KINDS:
-        return f"{KINDS[settings.model]}, L/F={tables.ratio(settings):g}"
+        return f"{KINDS[settings.model]}, L/F={stills.ratio(settings):g}"
     return NAMES[settings.model, settings.loss]
 
 
@@ -78,7 +79,7 @@ def side_by_side(found):
     """
     subsets = [subset for subset in results.PARTS if found.faces(subset)] or ["common"]
     rows = []
-    for run in (*tables.lines(found.profile), *tables.lines(found.profile, "rival")):
+    for run in (*stills.lines(found.profile), *stills.lines(found.profile, "rival")):
         rows += [_system(found, run, *by, subset) for by in _ways(found, run) for subset in subsets]
     columns = ["system", "name", "model", "size", "length", "parameters", "megaflops", "step_mib"]
     columns += ["samples_per_second", "decoder", "chosen", "validation_percent", "subset"]
@@ -89,16 +90,16 @@ def side_by_side(found):
 def _ways(found, run):
     """The decoders that a system is shown by: (name, why) pairs."""
     own = run.config.decoder
-    best = tables.best_decoder(found, run) if found.recorded(run.name) else own
-    return [(own, "own"), *([(best, tables.BEST)] if best != own else [])]
+    best = stills.best_decoder(found, run) if found.recorded(run.name) else own
+    return [(own, "own"), *([(best, stills.BEST)] if best != own else [])]
 
 
 def _system(found, run, decoder, chosen, subset):
     settings = run.config
     row = {"system": named(settings), "name": run.name, "model": settings.model}
-    row |= {"size": settings.size, "length": tables.bins(settings)}
+    row |= {"size": settings.size, "length": stills.bins(settings)}
     row |= {"decoder": decoder, "chosen": chosen, "subset": subset}
-    row["reason"] = tables.why_empty(found, run, subset)
+    row["reason"] = stills.why_empty(found, run, subset)
     if row["reason"]:
         return row
     errors, first = found.by_seed(run.name, decoder, subset), found.first(run.name)
@@ -141,7 +142,7 @@ def system(found, model, decoder, subset=""):
 def _of_model(profile, model, subset):
     """The runs of a model that are measured on a subset, one a name."""
     groups = ("aflw",) if subset == AFLW else ("resolution", "rival")
-    runs = [run for group in groups for run in tables.lines(profile, group)]
+    runs = [run for group in groups for run in stills.lines(profile, group)]
     runs = [run for run in runs if run.config.model == model]
     own = profile.run(f"{profile.flagship}-s0").config.gamma
     return [run for run in runs if model != "detector1d" or run.config.gamma == own]
@@ -168,7 +169,7 @@ def table3(found):
         for name, (model, _) in BEYOND.items()
         if _of_model(found.profile, model, AFLW)
     ]
-    columns = [*published.columns, *tables.OURS, "note", "data", "reason"]
+    columns = [*published.columns, *stills.OURS, "note", "data", "reason"]
     return tables.tidy([row | _of_table3(found, row) for row in rows], columns)
 
 
@@ -180,11 +181,11 @@ def _of_table3(found, row):
     if subset == AFLW and found.profile.aflw is None:
         return {"reason": NO_AFLW}
     run = system(found, *made, subset)
-    reason = tables.why_empty(found, run, subset)
+    reason = stills.why_empty(found, run, subset)
     if reason:
         return {"reason": reason}
-    score = tables.mean_of(found, run, made[1], subset)
-    length = {"size": run.config.size, "ours_length": tables.bins(run.config)}
+    score = stills.mean_of(found, run, made[1], subset)
+    length = {"size": run.config.size, "ours_length": stills.bins(run.config)}
     note = {"note": f"{named(run.config)}, {made[1]}", "reason": ""}
     data = {"data": results.describe(found.first(run.name))}
     return length | {"ours_percent": score.pop("percent")} | score | note | data
@@ -214,7 +215,7 @@ def gains(found):
     where the profile has it, of systems that are trained there.
 
     Returns:
-        the columns of `tables.gains`.
+        the columns of `stills.gains`.
     """
     rows = []
     for subset in (*tables.SUBSETS, *([AFLW] if found.profile.aflw else [])):
@@ -228,14 +229,14 @@ def gains(found):
             if subset == AFLW and not _of_model(found.profile, model, AFLW):
                 continue
             systems = [_best(found, kind, subset) for kind in (model, "detector1d")]
-            rows.append(_gain(found, name, systems, subset, tables.BEST))
-    return tables.tidy(rows, tables.GAIN)
+            rows.append(_gain(found, name, systems, subset, stills.BEST))
+    return tables.tidy(rows, stills.GAIN)
 
 
 def _gain(found, name, systems, subset, decoder, printed=None):
     shown = decoder if isinstance(decoder, str) else ", ".join(decoder)
     row = {"comparison": name, "subset": subset, "decoder": shown}
-    return row | tables.compare(found, systems, subset, decoder, printed)
+    return row | stills.compare(found, systems, subset, decoder, printed)
 
 
 def _best(found, model, subset):

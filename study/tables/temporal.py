@@ -13,6 +13,7 @@ import pandas as pd
 from study import claims, metrics, paper, results, tables
 from study.datasets import talking_face, w300vw
 from study.landmarks import SCHEMES
+from study.tables import stills
 
 SUBSETS = {"300VW S1": "S1", "300VW S2": "S2", "300VW S3": "S3", "TF": "TF"}
 ALL = "300VW all"  # the three scenarios of 300VW together, as the paper's claims name them
@@ -60,7 +61,7 @@ def find(profile, model, *, over_input=None, lam=None, length=None):
         settings = run.config
         same = settings.model == model and length in (None, settings.length)
         if over_input is not None:
-            same = same and abs(tables.ratio(settings) - over_input) < TOLERANCE
+            same = same and abs(stills.ratio(settings) - over_input) < TOLERANCE
         if same and (model == "tracker2d" or abs(settings.lam - lam) < TOLERANCE):
             return run
     return None
@@ -428,7 +429,7 @@ def _moving(found, system, run, reading, subset):
     measured = score(found, run.name, subset, reading=reading)
     row |= {key: measured[f"ours_{key}"] for key in ("percent", "low", "high", "video_percent")}
     row |= {key: measured[key] for key in ("seeds", "videos")}
-    row["length"] = tables.bins(run.config)
+    row["length"] = stills.bins(run.config)
     row["data"] = describe(found, run, subset)
     if run.config.model == "tracker1d" and reading != "detector":
         row["lam"] = PLAIN if reading.endswith("λ=0") else run.config.lam

@@ -7,7 +7,7 @@ interval is over videos and seeds. Fractions become percent here.
 import numpy as np
 
 from study import paper, tables
-from study.tables import rivals, temporal
+from study.tables import rivals, stills, temporal
 
 # The paper's name of a rebuilt system -> model of the tracker and which reading of it.
 OURS = "Ours"
@@ -156,7 +156,7 @@ def _ours(found, listed, method, subset):
     keys = ("ours_percent", "ours_low", "ours_high", "ours_video_percent", "seeds", "videos")
     return {key: measured[key] for key in keys} | {
         "size": run.config.size,
-        "ours_length": tables.bins(run.config),
+        "ours_length": stills.bins(run.config),
         "faces": temporal.frame_count(found, run.name, subset),
         "note": note(run, reading),
         "data": data if place == "all" else f"{data}; no Talking Face: {place} on {subset}",
