@@ -219,8 +219,7 @@ def bench(args):
 
 def plan(args):
     """Prints what a profile's trainings need: memory, disk and GPU-hours; trains nothing."""
-    from study import config
-    from study import plan as planning
+    from study import config, plan as planning
 
     named = (args.named or args.profile or "demo").removeprefix("PROFILE=")
     if args.named and args.profile and named != args.profile:

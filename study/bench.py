@@ -6,8 +6,7 @@ import time
 
 import torch
 
-from study import config, material, training
-from study import device as devices
+from study import config, device as devices, material, training
 
 
 def _rate(step, batch, seconds):

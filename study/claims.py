@@ -113,7 +113,7 @@ def table(example, made):
     """Every claim of the paper with our measurement and a verdict.
 
     Args:
-        example: `tables.worked_example`.
+        example: `quantized.worked_example`.
         made: name -> table or None, as `report.make_tables` names them: of resolution_gain,
             coattention_gain, temporal_gain, rivals_gain, video_rivals_gain, variances_contour,
             cross_validation and memory those that there are.
@@ -268,7 +268,7 @@ def contour_variance(largest, axis):
 
 
 def row_of(gains, comparison, subset, decoder="argmax"):
-    """One row of `tables.gains` as a dict; of any decoder where that is None."""
+    """One row of `stills.gains` as a dict; of any decoder where that is None."""
     found = gains[(gains["comparison"] == comparison) & (gains["subset"] == subset)]
     if decoder is not None:
         found = found[found["decoder"] == decoder]

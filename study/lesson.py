@@ -13,8 +13,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from study import config, material, metrics, training
-from study.datasets import augment
-from study.datasets import crops as crop_cache
+from study.datasets import augment, crops as crop_cache
 from study.landmarks import SCHEMES
 from study.standin import folders
 from study.standin.face import draw, sample_face

@@ -7,8 +7,7 @@ import json
 import numpy as np
 import torch
 
-from study import config as configs
-from study import datasets, paths, training
+from study import config as configs, datasets, paths, training
 from study.datasets import crops as crop_cache
 from study.landmarks import Scheme
 

@@ -2,9 +2,7 @@
 
 import numpy as np
 
-from study import calibration, material, weights, work
-from study import config as configs
-from study import device as devices
+from study import calibration, config as configs, device as devices, material, weights, work
 from study.datasets.crops import square
 
 

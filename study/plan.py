@@ -12,11 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from study import config as configs
-from study import datasets, material, memory, paths, training, work
+from study import config as configs, datasets, material, memory, paths, training, work
 from study.config import TrackerConfig
-from study.datasets import crops as crop_cache
-from study.datasets import w300vw
+from study.datasets import crops as crop_cache, w300vw
 from study.datasets.augment import Augmentation
 from study.models.objectives import OBJECTIVES
 from study.standin import own as standin

@@ -16,9 +16,7 @@ import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from study import confidence, training
-from study import device as devices
-from study import weights as weight_files
+from study import confidence, device as devices, training, weights as weight_files
 from study.heatmaps import DECODERS
 from study.landmarks import SCHEMES
 from study.marking import faces, look, marks, photos

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from study import datasets, paths
 from study.config import ConfigError
-from study.datasets import OWN
-from study.datasets import crops as crop_cache
+from study.datasets import OWN, crops as crop_cache
 
 
 def data_root(profile):

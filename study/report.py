@@ -5,16 +5,18 @@ import json
 
 from study import claims, figures, key_numbers, paths, results, tables
 from study.config import ConfigError
-from study.figures import ablation as ablation_figures
-from study.figures import areas as area_figures
-from study.figures import coattention as coattention_figures
-from study.figures import detector as detector_figures
-from study.figures import failures as failure_figures
-from study.figures import memory as memory_figures
-from study.figures import rounding as rounding_figures
-from study.figures import shipped as shipped_figures
-from study.figures import stills as still_figures
-from study.figures import videos as video_figures
+from study.figures import (
+    ablation as ablation_figures,
+    areas as area_figures,
+    coattention as coattention_figures,
+    detector as detector_figures,
+    failures as failure_figures,
+    memory as memory_figures,
+    rounding as rounding_figures,
+    shipped as shipped_figures,
+    stills as still_figures,
+    videos as video_figures,
+)
 from study.page import document as page
 from study.tables import (
     ablation,
@@ -22,11 +24,11 @@ from study.tables import (
     attention,
     failures,
     folds,
+    quantized,
     rivals,
-    rounding,
     stills,
     temporal,
-    trained,
+    trainings,
     video_rivals,
 )
 
@@ -74,15 +76,15 @@ def make_tables(found):
     kept = {key: tables.read(key, name) for key in KEPT}
     made = _of_stills(found) | _of_videos(found) | _of_folds(found)
     made |= _of_failures(found, kept["variances_landmarks"])
-    made["claims"] = claims.table(rounding.worked_example(), kept | made)
-    made["trainings"] = trained.trainings(found)
-    shown = {"detector": (found.profile.flagship, trained.detector)}
+    made["claims"] = claims.table(quantized.worked_example(), kept | made)
+    made["trainings"] = trainings.listed(found)
+    shown = {"detector": (found.profile.flagship, trainings.detector)}
     shown["tracker"] = (found.profile.tracker, temporal.tracker)
     for key, (one, summary) in shown.items():
         recorded = found.recorded(one)
         if recorded:
             made[key] = summary(found, found.profile.run(recorded[0]))
-            made[f"{key}_history"] = trained.histories(found, one)
+            made[f"{key}_history"] = trainings.histories(found, one)
     saved = {key: tables.save(table, key, name) for key, table in made.items()}
     return kept | {"detector_history": None, "tracker_history": None} | saved
 
@@ -94,7 +96,7 @@ def _of_stills(found):
         "table1_resolution": stills.table1(found, temporal.table1_row),
         "resolution_decoders": stills.decoders(found),
         "resolution_gain": stills.gains(found),
-        "tuning": trained.tuning(found),
+        "tuning": trainings.tuning(found),
         "cumulative_errors": stills.cumulative(found),
         "coattention": attention.curve(found),
         "coattention_gain": attention.gains(found),

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from study import config as configs
-from study import material, metrics, paths, runs, training, work
+from study import config as configs, material, metrics, paths, runs, training, work
 from study.datasets import augment
 from study.models import coattention
 

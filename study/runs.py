@@ -29,9 +29,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from study import config as configs
-from study import device as devices
-from study import paths, training, work
+from study import config as configs, device as devices, paths, training, work
 from study.material import (
     RunError,
     checkpoint_file,

@@ -5,7 +5,7 @@ is marked from
 
     annotated   the tight box of its true points, as benchmarks do
     official    the publisher's own detector's box (`Data.boxes`, where there are any)
-    found       the box of the built-in face detector (`study.marking.faces`), a miss where it finds none
+    found       the box of the built-in face detector (`marking.faces`), a miss where it finds none
 
 The evidence is `reports/<profile>/shipped/`: predictions.npz with id, subset, turn (how far the
 head turns, in tenths of `metrics.turn`) and, for each kind of box KIND,
@@ -26,8 +26,7 @@ import pandas as pd
 import torch
 from tqdm.auto import tqdm
 
-from study import datasets, material, metrics, paths, runs
-from study import weights as weight_files
+from study import datasets, material, metrics, paths, runs, weights as weight_files
 from study.datasets import boxes as box_lists
 from study.datasets.formats import read_image
 from study.marking import faces

@@ -12,8 +12,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from study import device as devices
-from study import weights as weight_files
+from study import device as devices, weights as weight_files
 from study.datasets import video
 from study.landmarks import SCHEMES
 from study.marking import faces, overlay

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from study import device as devices
-from study import heatmaps, metrics
+from study import device as devices, heatmaps, metrics
 from study.datasets import augment
 from study.models import MODELS
 from study.models.objectives import OBJECTIVES

@@ -29,8 +29,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from study import config as configs
-from study import training
+from study import config as configs, training
 from study.confidence import Calibration
 from study.datasets import augment
 from study.landmarks import SCHEMES

@@ -6,9 +6,18 @@ import shutil
 import numpy as np
 import torch
 
-from study import adversarial, datasets, fitted, material, metrics, paths, tracking, training
-from study import config as configs
-from study import device as devices
+from study import (
+    adversarial,
+    config as configs,
+    datasets,
+    device as devices,
+    fitted,
+    material,
+    metrics,
+    paths,
+    tracking,
+    training,
+)
 from study.datasets import talking_face, w300vw
 from study.models import SDM
 from study.models.objectives import OBJECTIVES

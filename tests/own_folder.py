@@ -4,8 +4,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from study.datasets.own import coco, table
-from study.datasets.own import scheme as schemes
+from study.datasets.own import coco, scheme as schemes, table
 from study.standin import own as sample
 
 FIVE = sample.SCHEME

@@ -4,7 +4,7 @@ import pytest
 import synthetic
 
 from study import config, metrics, paths, results, tables
-from study.tables import ablation, stills, trained
+from study.tables import ablation, stills, trainings
 
 COM = "300W com"
 CHANGES = 7  # steps of the way from the shortest heatmaps to the longest
@@ -84,7 +84,7 @@ def test_the_way_changes_one_thing_a_step_from_the_papers_rounding_to_the_papers
     for (_, _, was), (part, _, now), old, new in zip(
         ways, ways[1:], systems, systems[1:], strict=False
     ):
-        flat = [trained.flat(run.config) for run in (old, new)]
+        flat = [trainings.flat(run.config) for run in (old, new)]
         changed = {key for key in flat[0] if flat[0][key] != flat[1][key]}
         changed |= {"decoder"} if was != now else set()
         if part == "longer heatmaps":  # whose targets stay as wide in px, and whose head as large

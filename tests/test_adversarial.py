@@ -7,8 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from study import adversarial, tracking, training
-from study import device as devices
+from study import adversarial, device as devices, tracking, training
 from study.config import TrackerConfig, TrainingConfig
 from study.datasets import augment, crops
 from study.landmarks import SCHEMES

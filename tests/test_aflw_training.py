@@ -7,13 +7,24 @@ import pytest
 import synthetic
 import torch
 
-from study import claims, config, material, metrics, prepare, results, runs, tables, training, work
-from study import device as devices
+from study import (
+    claims,
+    config,
+    device as devices,
+    material,
+    metrics,
+    prepare,
+    results,
+    runs,
+    tables,
+    training,
+    work,
+)
 from study.config import ON_AFLW, ConfigError, TrainingConfig
 from study.datasets import augment
 from study.landmarks import SCHEMES
 from study.page import ablation_views
-from study.tables import at_hand, attention, rivals, rounding, stills
+from study.tables import at_hand, attention, quantized, rivals, stills
 
 SIDE, SIZE, N = 40, 32, 19
 SCHEME = SCHEMES["aflw19"]
@@ -268,7 +279,7 @@ def test_table_3_and_gains_have_our_numbers_on_aflw(root):
 def test_claims_on_aflw_are_measured_where_there_are_runs(root, standin):
     found = recorded(standin=standin)
     made = {"rivals_gain": rivals.gains(found), "coattention_gain": attention.gains(found)}
-    table = claims.table(rounding.worked_example(), made).set_index("id")
+    table = claims.table(quantized.worked_example(), made).set_index("id")
     for id in ("gamma-aflw", "ours-below-fhr-aflw"):
         assert table.loc[id, "ours"] > 0 and table.loc[id, "reason"] == ""
         assert (table.loc[id, "verdict"] == "inconclusive") == standin

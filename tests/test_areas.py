@@ -5,8 +5,7 @@ import pandas as pd
 import pytest
 import synthetic
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from real_faces import REAL, needs_real_faces
 
 from study import claims, config, datasets, figures, tables
@@ -14,7 +13,7 @@ from study.answers import areas as area_answers
 from study.datasets import crops
 from study.figures import areas as area_figures
 from study.landmarks import SCHEMES, Scheme
-from study.tables import areas, rounding
+from study.tables import areas, quantized
 
 TF7, IBUG68, AFLW19 = (SCHEMES[name] for name in ("tf7", "ibug68", "aflw19"))
 # Two landmarks an area, the eyes' corners first.
@@ -369,11 +368,11 @@ def test_videos_of_a_camera_are_claimed_on_before_photographs_and_those_before_s
 def test_the_table_of_claims_takes_it_up(root):
     largest = areas.contour_largest([shapes(stretched(8, 2))])
     largest = tables.save(largest, "variances_contour", "cpu")
-    table = claims.table(rounding.worked_example(), {"variances_contour": largest}).set_index("id")
+    table = claims.table(quantized.worked_example(), {"variances_contour": largest}).set_index("id")
     row = table.loc["contour-variance-x"]
     assert row["paper_value"] == "largest" and row["reason"] == ""
     assert row["ours"] == largest["more_percent"].iloc[0]  # in the crop, on x
-    bare = claims.table(rounding.worked_example(), {}).set_index("id")
+    bare = claims.table(quantized.worked_example(), {}).set_index("id")
     assert bare.loc["contour-variance-y", "reason"] == claims.NO_VARIANCES
 
 

@@ -6,7 +6,7 @@ import pytest
 import synthetic
 
 from study import answers, claims, heatmaps, metrics, paths, results
-from study.tables import attention, rounding, stills
+from study.tables import attention, quantized, stills
 
 GAMMAS = (0.0, 0.7)
 NRMSE = {0.0: 0.06, 0.4: 0.05, 0.7: 0.045}  # on test faces
@@ -93,12 +93,12 @@ def test_gamma_is_chosen_on_validation_and_never_on_test(root):
 def test_claims_take_the_gains_of_co_attention(root):
     found = recorded()
     made = {"coattention_gain": attention.gains(found)}
-    table = claims.table(rounding.worked_example(), made).set_index("id")
+    table = claims.table(quantized.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "verdict"] == "reproduced"
     assert table.loc["gamma-300w-cha", "reason"] == stills.ABSENT
     assert table.loc["gamma-aflw", "reason"] == claims.NO_AFLW
     assert table.loc["gamma-300vw-s1", "reason"] == claims.NO_GAMMA_ON_VIDEO
-    without = claims.table(rounding.worked_example(), {}).set_index("id")
+    without = claims.table(quantized.worked_example(), {}).set_index("id")
     assert without.loc["gamma-300w-com", "reason"] == claims.NOT_YET
 
 
@@ -127,7 +127,7 @@ def test_a_profile_without_any_other_gamma_says_so(root):
         *("not run in cpu", claims.NO_AFLW, claims.NO_GAMMA_ON_VIDEO)
     }
     made = {"coattention_gain": attention.gains(found)}
-    table = claims.table(rounding.worked_example(), made).set_index("id")
+    table = claims.table(quantized.worked_example(), made).set_index("id")
     assert table.loc["gamma-300w-com", "reason"] == "not run in cpu"
 
 

@@ -6,7 +6,7 @@ import pytest
 import synthetic
 
 from study import claims, paper, results, tables
-from study.tables import attention, folds, rivals, rounding, stills, temporal, video_rivals
+from study.tables import attention, folds, quantized, rivals, stills, temporal, video_rivals
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def load(**options):
 
 
 def test_every_claim_has_a_verdict_and_a_number_or_a_reason(root):
-    table = claims.table(rounding.worked_example(), {"resolution_gain": stills.gains(load())})
+    table = claims.table(quantized.worked_example(), {"resolution_gain": stills.gains(load())})
     assert set(table["verdict"]) <= {"reproduced", "contradicted", "inconclusive", "not run"}
     assert (table["ours"].isna() == (table["reason"] != "")).all()
     assert ((table["verdict"] == "not run") == table["ours"].isna()).all()
@@ -54,7 +54,7 @@ def test_every_claim_has_a_verdict_and_a_number_or_a_reason(root):
 
 
 def test_a_wrong_worked_example_is_contradicted(root):
-    example = rounding.worked_example()
+    example = quantized.worked_example()
     example["error_px"] += 0.01
     table = claims.table(example, {"resolution_gain": stills.gains(load())}).set_index("id")
     assert table.loc["quantization-example-three", "verdict"] == "contradicted"
@@ -72,7 +72,7 @@ def watched(kind=True, **options):
 
 def on_video(found):
     made = {"resolution_gain": stills.gains(found), "temporal_gain": temporal.gains(found)}
-    return claims.table(rounding.worked_example(), made)
+    return claims.table(quantized.worked_example(), made)
 
 
 def test_claims_on_video_are_judged_on_videos_of_a_camera_alone(root):
@@ -146,7 +146,7 @@ def test_with_every_table_every_claim_has_a_verdict_and_a_number_or_a_reason(roo
     profile = synthetic.profile(seeds=(0,), **options)
     synthetic.write_all(profile, challenging=6)
     made = made_of(results.load(profile), memory=ledger(40, 5, 3))
-    table = claims.table(rounding.worked_example(), made)
+    table = claims.table(quantized.worked_example(), made)
     check(table)
     measured = set(table["id"][table["ours"].notna()])
     others = {*claims.COMPUTED, *claims.CHOSEN, claims.MEMORY, claims.AREAS}
@@ -166,7 +166,7 @@ def test_without_its_runs_a_claim_says_why_it_has_no_number(root, recorded):
     profile = synthetic.profile(seeds=(0,))
     if recorded:
         synthetic.write_all(profile)
-    table = claims.table(rounding.worked_example(), made_of(results.load(profile), memory=None))
+    table = claims.table(quantized.worked_example(), made_of(results.load(profile), memory=None))
     check(table)
     known = table.set_index("id")
     assert known.loc["memory-2d", "reason"] == claims.NO_MEMORY
@@ -175,7 +175,7 @@ def test_without_its_runs_a_claim_says_why_it_has_no_number(root, recorded):
     assert known.loc["ours-below-fhr-com", "reason"] == why
     assert known.loc["ours-lab-below-lab-com", "reason"] == "not run in cpu"
     assert known.loc["contour-gan", "reason"] == known.loc["gan-tf", "reason"] == "not run in cpu"
-    check(claims.table(rounding.worked_example(), {}))
+    check(claims.table(quantized.worked_example(), {}))
 
 
 def test_claims_that_are_known_here_are_claims_of_the_paper():
@@ -190,7 +190,7 @@ def test_fhr_is_read_by_its_own_decoder_and_ours_by_argmax(root):
     profile = synthetic.profile()
     synthetic.write_all(profile)
     gains = rivals.gains(results.load(profile))
-    row = claims.table(rounding.worked_example(), {"rivals_gain": gains}).set_index("id")
+    row = claims.table(quantized.worked_example(), {"rivals_gain": gains}).set_index("id")
     gain = claims.row_of(gains, rivals.FHR, "300W com", "fractional, argmax")
     ours = row.loc["ours-below-fhr-com"]
     assert ours["ours"] == gain["decrease_percent"] and ours["verdict"] == gain["verdict"]
@@ -211,7 +211,7 @@ def test_the_chosen_weight_stands_between_those_of_its_folds():
         ("lam", np.nan, np.nan, np.nan, "not run", "", "not run in cpu"),
     ]
     made = {"cross_validation": pd.DataFrame(rows, columns=columns)}
-    table = claims.table(rounding.worked_example(), made).set_index("id")
+    table = claims.table(quantized.worked_example(), made).set_index("id")
     gamma = table.loc["optimal-gamma-300w"]
     assert (gamma["ours"], gamma["ours_low"], gamma["ours_high"]) == (0.4, 0.2, 0.7)
     assert (gamma["verdict"], gamma["data"], gamma["reason"]) == ("inconclusive", "300W, F=64", "")
@@ -223,7 +223,7 @@ def test_the_chosen_weight_stands_between_those_of_its_folds():
 def test_the_chosen_gamma_of_real_folds_is_claimed(root):
     profile = synthetic.profile(folds=True)
     synthetic.write_all(profile)
-    table = claims.table(rounding.worked_example(), made_of(results.load(profile))).set_index("id")
+    table = claims.table(quantized.worked_example(), made_of(results.load(profile))).set_index("id")
     gamma = table.loc["optimal-gamma-300w"]
     assert (gamma["ours"], gamma["paper_value"], gamma["verdict"]) == (0.4, "0.4", "reproduced")
 
@@ -257,5 +257,5 @@ def test_what_memory_was_counted_says_so():
         "2D, deconvolved from F/4 5.0 GiB; 1D at L=768 3.0 GiB"
     )
     made = {"memory": ledger(40, 5.04, 3)}
-    row = claims.table(rounding.worked_example(), made).set_index("id").loc["memory-2d"]
+    row = claims.table(quantized.worked_example(), made).set_index("id").loc["memory-2d"]
     assert (row["ours"], row["verdict"], row["data"]) == (40.0, "inconclusive", data)

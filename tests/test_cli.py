@@ -6,8 +6,7 @@ import yaml
 from test_runs import RAW, write_params
 from w300_folder import cut_off, write_w300
 
-from study import __main__ as cli
-from study import config, material, paths, prepare, runs, training
+from study import __main__ as cli, config, material, paths, prepare, runs, training
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 from real_faces import REAL, needs_real_faces
 from video_folder import VIDEOS, cut_after, write_300vw, write_talking_face, write_video

@@ -5,8 +5,7 @@ import shlex
 
 import pytest
 
-from study import __main__ as cli
-from study import config, paths
+from study import __main__ as cli, config, paths
 from study.docs import readme
 
 PAGES = {file.relative_to(paths.ROOT).as_posix(): file.read_text() for file in readme.files()}

@@ -9,8 +9,7 @@ import pytest
 import torch
 from real_faces import REAL, needs_real_faces
 
-from study import __main__ as cli
-from study import device, paths, predict, training, weights
+from study import __main__ as cli, device, paths, predict, training, weights
 from study.confidence import Calibration
 from study.config import TrainingConfig
 from study.datasets import crops, formats

@@ -6,8 +6,7 @@ import torch
 from PIL import Image
 from test_tracking import SIDE, tracker_config, videos_of
 
-from study import device as devices
-from study import fitted, tracking, training, work
+from study import device as devices, fitted, tracking, training, work
 from study.config import TrackerConfig, TrainingConfig
 from study.datasets import augment, crops
 from study.landmarks import SCHEMES

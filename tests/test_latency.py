@@ -3,8 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study import __main__ as cli
-from study import training, weights
+from study import __main__ as cli, training, weights
 from study.config import TrainingConfig
 from study.onnx import export, exported, latency
 

@@ -8,8 +8,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from study import config as configs
-from study import memory, training, work
+from study import config as configs, memory, training, work
 from study.config import TrackerConfig, TrainingConfig
 from study.device import Device
 from study.memory import GIB

@@ -12,8 +12,7 @@ from w300_folder import cut_off, invented_image, write_face
 from study import datasets
 from study.datasets import w300vw
 from study.datasets.formats import read_pts
-from study.datasets.index import face as index_row
-from study.datasets.index import table
+from study.datasets.index import face as index_row, table
 from study.datasets.video import frames as frames_of
 from study.standin import layout, motion, passing
 from study.standin.motion import LEVELS, Stage, View, homography, moved

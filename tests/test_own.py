@@ -6,18 +6,15 @@ import string
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from own_folder import FIVE, POINTS, ROWS, WRITERS, put, settle
 from PIL import Image
 
-from study import __main__ as cli
-from study import datasets, paths
+from study import __main__ as cli, datasets, paths
 from study.datasets import own
 from study.datasets.check import check
 from study.datasets.index import DatasetError
-from study.datasets.own import coco, table
-from study.datasets.own import scheme as schemes
+from study.datasets.own import coco, scheme as schemes, table
 from study.landmarks import Scheme
 from study.standin import own as sample
 

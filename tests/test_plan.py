@@ -4,13 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from test_memory import SMALL
-from test_memory import config as small_config
+from test_memory import SMALL, config as small_config
 from test_runs import RAW, with_changes, write_params
 from w300_folder import write_w300
 
-from study import __main__ as cli
-from study import config, material, memory, paths, plan, prepare, training, work
+from study import __main__ as cli, config, material, memory, paths, plan, prepare, training, work
 from study.config import TrackerConfig, TrainingConfig
 from study.models import MODELS
 

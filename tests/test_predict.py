@@ -9,12 +9,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from PIL import Image
 
-from study import __main__ as cli
-from study import confidence, paths, predict, training, weights
+from study import __main__ as cli, confidence, paths, predict, training, weights
 from study.config import TrainingConfig
 from study.landmarks import SCHEMES
 from study.marking import faces, follower, look

@@ -12,9 +12,8 @@ import torch
 
 from study import figures, landmarks, paths, report, results, tables
 from study.figures import rounding as rounding_figures
-from study.page import captions, verdicts
-from study.page import document as page
-from study.tables import areas, rounding, temporal
+from study.page import captions, document as page, verdicts
+from study.tables import areas, quantized, temporal
 
 
 @pytest.fixture
@@ -50,8 +49,8 @@ def write():
         "2024-05-02,abc,detector1d_L64-s0,common,20\n"
     )
     points = torch.rand(6, 68, 2, dtype=torch.float64) * 60
-    cost = rounding.quantization(
-        *(points, np.array(["common"] * 6), 64, rounding.lengths(profile), "300W")
+    cost = quantized.quantization(
+        *(points, np.array(["common"] * 6), 64, quantized.lengths(profile), "300W")
     )
     tables.save(cost, "quantization", "cpu")
     return profile
@@ -364,7 +363,8 @@ def test_a_profile_without_videos_gets_a_page_that_says_so(text):
 
 def test_trackers_without_a_record_get_a_page_that_says_so(root):
     profile = synthetic.profile(video=True)
-    figures.save(rounding_figures.fig1_quantization(), "lambda_curve", "cpu")  # left by former records
+    left = rounding_figures.fig1_quantization()  # by former records
+    figures.save(left, "lambda_curve", "cpu")
     page = Page(page_of(profile))
     assert "Not answered yet: not trained yet (no record)." in page.text
     assert "figure-lambda_curve" not in {a.get("id") for _, a in page.tags}

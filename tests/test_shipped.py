@@ -6,8 +6,7 @@ import torch
 from test_runs import RAW, write_params
 from w300_folder import write_w300
 
-from study import calibration, config, material, paths, prepare, shipped, tables
-from study import device as devices
+from study import calibration, config, device as devices, material, paths, prepare, shipped, tables
 from study.answers import shipped as shipped_answers
 from study.landmarks import IBUG68
 from study.marking import faces

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from study.datasets.formats import read_pts
-from study.standin import face as standin
-from study.standin import head, raster, skin, write
+from study.standin import face as standin, head, raster, skin, write
 from study.standin.face import Camera, Expression, Face, Identity, Light, Pose, Scene
 from study.standin.hair import STYLES
 from study.standin.occluders import OCCLUDERS

@@ -15,8 +15,7 @@ from PIL import Image
 from study import datasets
 from study.datasets import formats, talking_face, w300vw
 from study.datasets.video import frames as frames_of
-from study.standin import acting, folders, signals, video
-from study.standin import face as standin
+from study.standin import acting, face as standin, folders, signals, video
 from study.standin.face import Camera, Expression, Face, Identity, Light, Pose, Scene, Sitter
 from study.standin.parameters import Hair
 from study.standin.write import NOTE, RECORD

@@ -5,7 +5,7 @@ import synthetic
 import torch
 
 from study import metrics, paper, paths, results, tables
-from study.tables import rounding, stills, trained
+from study.tables import quantized, stills, trainings
 
 
 def load(profile=None, **options):
@@ -97,11 +97,11 @@ def test_rivals_are_in_no_table_of_resolution(root):
     without = load(synthetic.profile())
     for make in (stills.table1, stills.decoders, stills.gains, stills.cumulative):
         pd.testing.assert_frame_equal(make(with_rivals), make(without))
-    assert rounding.lengths(with_rivals.profile) == rounding.lengths(without.profile)
+    assert quantized.lengths(with_rivals.profile) == quantized.lengths(without.profile)
 
 
 def test_candidates_of_rivals_are_chosen_where_their_settings_are_taken_over(root):
-    table = trained.tuning(load(synthetic.profile(rivals=True)))
+    table = trainings.tuning(load(synthetic.profile(rivals=True)))
     assert row(table, name="search_simcc")["chosen"] == "yes"  # but for its epochs
     points = row(table, name="search_coordinates")
     assert points["chosen"] == "no" and pd.isna(points["length"])
@@ -156,7 +156,7 @@ def test_candidates_are_ranked_by_validation_and_say_what_varies(root):
     profile = synthetic.profile()
     synthetic.write(profile, profile.run("search_a-s0"), error=0.06)
     synthetic.write(profile, profile.run("search_b-s0"), error=0.05)
-    table = trained.tuning(results.load(profile))
+    table = trainings.tuning(results.load(profile))
     assert list(table["name"]) == ["search_b", "search_a"]
     assert list(table["percent"]) == [pytest.approx(5), pytest.approx(6)]
     assert table["varied"].iloc[0] == "sigma=0.05, epochs=2"
@@ -170,14 +170,14 @@ def test_a_candidate_of_fewer_epochs_is_chosen_if_all_else_is_taken_over(root):
         "long": {"model": "detector1d", "length": 64, "epochs": 9},
     }
     profile = synthetic.profile(runs=raw, flagship="long")
-    table = trained.tuning(results.load(profile))
+    table = trainings.tuning(results.load(profile))
     assert list(table["chosen"]) == ["yes"] and table["reason"].iloc[0] == "no record"
 
 
 def test_rounding_of_a_hand_made_face_costs_what_eq_5_says():
     points = torch.full((1, 68, 2), 10.0, dtype=torch.float64)
     points[0, 45, 0] = 30.0  # eye corners 20 px apart
-    table = rounding.quantization(points, np.array(["common"]), 64, [16])
+    table = quantized.quantization(points, np.array(["common"]), 64, [16])
     # Bins of 4 px: 10 falls to 8 (2 px off), 30 to 28; both axes.
     floor = row(table, rule="floor")
     assert floor["nrmse_percent"] == pytest.approx(100 * 2 * np.sqrt(2) / 20)
@@ -189,7 +189,7 @@ def test_rounding_of_a_hand_made_face_costs_what_eq_5_says():
 def test_rounding_to_the_nearest_centre_costs_about_half_of_rounding_down():
     points = torch.rand(40, 68, 2, dtype=torch.float64) * 60
     subset = np.repeat(["common", "train"], [15, 25])
-    table = rounding.quantization(points, subset, 64, [24, 48])
+    table = quantized.quantization(points, subset, 64, [24, 48])
     assert list(table["faces"].unique()) == [15, 25]
     wide = table.pivot(index=["subset", "length"], columns="rule", values="nrmse_percent")
     assert (wide["centre"] / wide["floor"]).between(0.45, 0.55).all()
@@ -199,14 +199,14 @@ def test_rounding_to_the_nearest_centre_costs_about_half_of_rounding_down():
 
 def test_rounding_costs_the_same_at_every_size_of_the_crop():
     points = torch.rand(9, 68, 2, dtype=torch.float64) * 64
-    small = rounding.quantization(points, np.array(["common"] * 9), 64, [20])
-    large = rounding.quantization(points * 4, np.array(["common"] * 9), 256, [20])
+    small = quantized.quantization(points, np.array(["common"] * 9), 64, [20])
+    large = quantized.quantization(points * 4, np.array(["common"] * 9), 256, [20])
     floors = [table[table["rule"] == "floor"]["nrmse_percent"].iloc[0] for table in (small, large)]
     assert floors[0] == pytest.approx(floors[1])
 
 
 def test_the_lengths_of_the_study_are_ours_and_the_papers():
-    found = rounding.lengths(synthetic.profile(lengths=(16, 192)))
+    found = quantized.lengths(synthetic.profile(lengths=(16, 192)))
     assert found == [16, 32, 64, 128, 192, 256, 384, 512, 640, 768]
 
 
@@ -232,7 +232,7 @@ def test_trainings_list_every_run_with_a_record_or_a_reason(root):
     profile = synthetic.profile()
     synthetic.write(profile, profile.run("detector1d_L16-s0"))
     synthetic.write(profile, profile.run("search_a-s0"))
-    table = trained.trainings(results.load(profile))
+    table = trainings.listed(results.load(profile))
     assert list(table["run"]) == [run.id for run in profile.runs]
     assert (table["minutes"].isna() == (table["reason"] != "")).all()
     assert row(table, run="detector1d_L16-s0")["test"] == 20
@@ -252,7 +252,7 @@ def test_cumulative_errors_grow_to_the_share_below_the_limit(root):
 def test_affinities_become_cells_whose_rows_sum_to_one():
     w_xy = torch.rand(3, 2, 4, 5).softmax(-1)
     w_yx = torch.rand(3, 2, 5, 4).softmax(-1)
-    table = trained.affinity(w_xy, w_yx, face=2)
+    table = trainings.affinity(w_xy, w_yx, face=2)
     assert len(table) == 4 * 20
     sums = table.groupby(["matrix", "shown", "row"])["weight"].sum()
     np.testing.assert_allclose(sums, 1, rtol=1e-5)
@@ -261,15 +261,15 @@ def test_affinities_become_cells_whose_rows_sum_to_one():
 
 
 def test_the_worked_example_rounds_to_the_printed_errors():
-    table = rounding.worked_example()
+    table = quantized.worked_example()
     assert list(table["error_px"].round(2)) == [1.11, 0.18] == list(table["paper_px"])
 
 
 def test_histories_and_details_of_the_flagship(root):
     found = load()
-    history = trained.histories(found, "detector1d_L192")
+    history = trainings.histories(found, "detector1d_L192")
     assert list(history["run"].unique()) == ["detector1d_L192-s0", "detector1d_L192-s1"]
     assert history["epoch"].max() == 4
-    details = trained.detector(found, found.profile.run("detector1d_L192-s0"))
+    details = trainings.detector(found, found.profile.run("detector1d_L192-s0"))
     assert row(details, what="parameters")["value"] == 487_236
     assert row(details, what="target sigma")["value"] == pytest.approx(0.035 * 192)

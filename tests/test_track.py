@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study import __main__ as cli
-from study import track, training, weights
+from study import __main__ as cli, track, training, weights
 from study.config import TrainingConfig
 from study.datasets import video
 from study.marking import follower

@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study import config, heatmaps, tracking, training
-from study import device as devices
+from study import config, device as devices, heatmaps, tracking, training
 from study.datasets import crops as crop_cache
 from study.landmarks import IBUG68
 from study.models import STA, smoothing

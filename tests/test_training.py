@@ -6,8 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from study import device as devices
-from study import heatmaps, metrics, training
+from study import device as devices, heatmaps, metrics, training
 from study.config import TrackerConfig, TrainingConfig
 from study.datasets import augment, crops
 from study.datasets.augment import Augmentation

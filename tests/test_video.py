@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from video_folder import cut_after, number_of, picture, write_video
 
 from study.datasets import video

@@ -9,7 +9,7 @@ from study import claims, figures, paper, paths, results, tables
 from study.answers import areas as area_answers
 from study.figures import areas as area_figures
 from study.page import area_views
-from study.tables import rounding, temporal, video_rivals
+from study.tables import quantized, temporal, video_rivals
 
 S1, ALL = "300VW S1", temporal.ALL
 
@@ -247,7 +247,7 @@ def test_gains_are_paired_over_videos_against_the_papers(found, gains):
 
 
 def claimed(made):
-    return claims.table(rounding.worked_example(), {"video_rivals_gain": made}).set_index("id")
+    return claims.table(quantized.worked_example(), {"video_rivals_gain": made}).set_index("id")
 
 
 def test_claims_against_gan_are_judged_on_videos_of_a_camera_alone(root):

@@ -5,8 +5,7 @@ import pickle
 import pytest
 import safetensors.torch
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from study import device, training, weights
 from study.confidence import Calibration

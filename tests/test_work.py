@@ -10,8 +10,18 @@ import yaml
 from video_folder import write_300vw, write_talking_face
 from w300_folder import write_w300
 
-from study import config, material, pack, paths, prepare, runs, tracking, weights, work
-from study import device as devices
+from study import (
+    config,
+    device as devices,
+    material,
+    pack,
+    paths,
+    prepare,
+    runs,
+    tracking,
+    weights,
+    work,
+)
 
 VIDEOS = {"001": 7, "002": 5, "004": 6, "114": 4, "203": 3, "410": 5}
 SMALL = {"hidden": 8, "frames": 3, "epochs": 2, "batch": 4}

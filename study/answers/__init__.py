@@ -28,7 +28,7 @@ def rounding_shares(cost, subset, lengths=(256, 768)):
     """How much of the paper's gain between two L rounding explains, in points of NRMSE percent.
 
     Args:
-        cost: `tables.quantization`.
+        cost: `quantized.quantization`.
         subset: a subset of it, whose faces stand for the paper's 300W com.
         lengths: two L of the paper's Table 1.
 
@@ -121,8 +121,8 @@ def resolution(gains, decoders, subset="300W com"):
     """The answer of 04 and of the page: does more resolution help, and against a fair rival?
 
     Args:
-        gains: `tables.gains`.
-        decoders: `tables.decoders`.
+        gains: `stills.gains`.
+        decoders: `stills.decoders`.
         subset: as Table 1 names it.
     """
     row = claims.row_of(gains, "1D, L/F 0.25 to 3", subset)

@@ -14,12 +14,12 @@ UNNUMBERED = {
     "NRMSE, Section 5.1": "metrics.nrmse",
     "folds, Section 5.1": "datasets.crops.folds",
     "memory of a training step, Table 1": "memory.ledger",
-    "what the gain is made of": "ablation.split",
+    "what the gain is made of": "tables.ablation.split",
     "decoders below the bin: FHR, DARK": "heatmaps.DECODERS",
     "SimCC's loss": "models.simcc.divergence",
     "wing loss": "models.coordinates.wing",
     "integral regression": "models.integral.expectation",
-    "variances by facial area, Fig. 5": "areas.spread",
+    "variances by facial area, Fig. 5": "tables.areas.spread",
     "the rule of the verdicts": "claims.verdict",
 }
 

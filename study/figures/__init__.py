@@ -4,20 +4,15 @@ Functions take `ax=None`, or `axes=None`, an array (rows, columns), and return i
 file.
 """
 
-import contextlib
 import io
-import itertools
 import textwrap
 
 import matplotlib
 import numpy as np
-import seaborn
 from matplotlib import ticker
 from matplotlib.figure import Figure
-from matplotlib.patches import Circle, Polygon, Rectangle
-from PIL import Image
 
-from study import heatmaps, paper, paths
+from study import paths
 
 # Okabe and Ito's palette: the colour-blind can tell it apart.
 BLUE, ORANGE, GREEN, VERMILION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
@@ -37,6 +32,7 @@ LABEL = {
 METHOD = {"detector1d": "detector-1d", "detector2d": "detector-2d"}
 WIDTH = 7.2  # inches; the page shows figures at about 1.3 times this
 DPI = 150
+
 STYLE = {
     "font.size": 9.5,
     "axes.titlesize": 10,
@@ -61,6 +57,7 @@ matplotlib.rcParams.update(STYLE)
 
 
 def axes_of(ax, width=WIDTH, height=3.4):
+    """The Axes that were given, or those of a new figure."""
     return ax if ax is not None else grid(1, 1, width, height)[0, 0]
 
 
@@ -130,6 +127,7 @@ class Picture:
 
 
 def main_subset(table):
+    """The subset that a figure shows: common test faces, or those that there are."""
     there = set(table["subset"])
     return next(name for name in ("common", "challenging", "train") if name in there)
 
@@ -151,6 +149,7 @@ def name_powers(ax, values):
 
 
 def plain(value, _):
+    """A tick's number in as few digits as it has; matplotlib gives the place as well."""
     return f"{value:g}"
 
 

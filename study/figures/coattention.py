@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from study import figures
+from study.figures import BLACK, BLUE, GREY, SERIES, WIDTH, grid, measured_on
 
 
 def coattention(curve, published, axes=None):
@@ -13,27 +13,27 @@ def coattention(curve, published, axes=None):
         published: `attention.published`.
     """
     if axes is None:
-        axes = figures.grid(1, 2, figures.WIDTH * 1.15, 3.5, gridspec_kw={"width_ratios": [1.35, 1]})
+        axes = grid(1, 2, WIDTH * 1.15, 3.5, gridspec_kw={"width_ratios": [1.35, 1]})
     over, by_set = axes[0]
     names = list(published["subset"])
-    colors = dict(zip(names, figures.SERIES, strict=True))
+    colors = dict(zip(names, SERIES, strict=True))
     measured = curve[curve["percent"].notna()]
     for subset, rows in measured.groupby("subset", sort=False):
         _over_gamma(over, rows, subset, colors[subset])
-    over.axhline(0, color=figures.BLACK, linewidth=0.8)
+    over.axhline(0, color=BLACK, linewidth=0.8)
     over.set(xlabel="weight of co-attention γ", ylabel="decrease of NRMSE from γ=0 (%)")
     over.set_title("ours, each γ trained")
     if not measured.empty:
         over.legend(loc="best")
     places = np.arange(len(names))
-    by_set.plot(published["decrease_percent"], places, "D", color=figures.GREY, label="the paper, γ=0.4")
+    by_set.plot(published["decrease_percent"], places, "D", color=GREY, label="the paper, γ=0.4")
     _at_gamma(by_set, measured, names, 0.4)
-    by_set.axvline(0, color=figures.BLACK, linewidth=0.8)
+    by_set.axvline(0, color=BLACK, linewidth=0.8)
     by_set.set_yticks(places, names)
     by_set.set_ylim(len(names) - 0.4, -0.6)
     by_set.set(xlabel="decrease of NRMSE from γ=0 (%)", title="γ from 0 to 0.4")
     by_set.legend(loc="upper center", bbox_to_anchor=(0.4, -0.2), ncols=2)
-    figures.measured_on(axes, measured)
+    measured_on(axes, measured)
     return axes
 
 
@@ -56,5 +56,5 @@ def _at_gamma(ax, rows, names, gamma):
     middle, low, high = values
     at = [names.index(subset) + 0.18 for subset in rows["subset"]]
     ends = np.maximum([middle - low, high - middle], 0)
-    options = dict(fmt="o", color=figures.BLUE, capsize=2, elinewidth=1, label="ours")
+    options = dict(fmt="o", color=BLUE, capsize=2, elinewidth=1, label="ours")
     ax.errorbar(middle, at, xerr=ends, **options)

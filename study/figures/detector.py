@@ -6,17 +6,18 @@ import numpy as np
 import seaborn
 from matplotlib import ticker
 
-from study import figures, heatmaps
+from study import heatmaps
+from study.figures import SERIES, WIDTH, grid, plain
 
 
 def detector_history(history, axes=None):
     """Loss and validation NRMSE of each epoch, one line a seed.
 
     Args:
-        history: `tables.histories`.
+        history: `trainings.histories`.
     """
-    axes = figures.grid(1, 2, figures.WIDTH, 2.9) if axes is None else axes
-    palette = dict(zip(history["run"].unique(), itertools.cycle(figures.SERIES), strict=False))
+    axes = grid(1, 2, WIDTH, 2.9) if axes is None else axes
+    palette = dict(zip(history["run"].unique(), itertools.cycle(SERIES), strict=False))
     for ax, column in zip(axes[0], ("loss", "validation_percent"), strict=True):
         seaborn.lineplot(history, x="epoch", y=column, hue="run", palette=palette, ax=ax)
         ax.set_ylabel("")
@@ -28,7 +29,7 @@ def detector_history(history, axes=None):
         ax.set_yscale("log")
         ax.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 4, 5, 6, 7, 8)))
         ax.yaxis.set_minor_locator(ticker.NullLocator())
-        ax.yaxis.set_major_formatter(ticker.FuncFormatter(figures.plain))
+        ax.yaxis.set_major_formatter(ticker.FuncFormatter(plain))
     axes[0, 1].legend()
     return axes
 
@@ -37,9 +38,9 @@ def affinity(table, axes=None):
     """Affinity matrices of co-attention: the mean over faces and channels, and one face's.
 
     Args:
-        table: `tables.affinity`.
+        table: `trainings.affinity`.
     """
-    axes = figures.grid(2, 2, figures.WIDTH * 0.86, 5.8) if axes is None else axes
+    axes = grid(2, 2, WIDTH * 0.86, 5.8) if axes is None else axes
     for ax, ((name, what), cells) in zip(
         axes.T.flat, table.groupby(["matrix", "shown"], sort=False), strict=True
     ):
@@ -61,14 +62,14 @@ def marginal_heatmaps(h_x, h_y, points, size, landmarks, names, axes=None):
         h_x, h_y: (N, L).
         points: (N, 2) true landmarks, px of the crop.
         size: F, px.
-        landmarks: which to figures.show.
+        landmarks: which to show.
         names: N names.
     """
-    axes = figures.grid(2, 1, figures.WIDTH, 4.4, sharex=True) if axes is None else axes
+    axes = grid(2, 1, WIDTH, 4.4, sharex=True) if axes is None else axes
     length = h_x.shape[-1]
     places = heatmaps.to_pixels(np.arange(length), size, length)  # px
     for ax, h, axis in zip(axes[:, 0], (h_x, h_y), (0, 1), strict=True):
-        for color, n in zip(figures.SERIES, landmarks, strict=False):
+        for color, n in zip(SERIES, landmarks, strict=False):
             ax.plot(places, h[n].numpy(), color=color, label=names[n])
             ax.axvline(float(points[n, axis]), color=color, linestyle=":", linewidth=1)
         ax.set(ylabel=f"$h^{'xy'[axis]}$", xlim=(-0.5, size - 0.5))

@@ -2,7 +2,7 @@
 
 from matplotlib import ticker
 
-from study import figures
+from study.figures import BLACK, BLUE, ORANGE, VERMILION, axes_of, floats, name_powers, plain
 
 
 def memory(table, ax=None):
@@ -11,17 +11,17 @@ def memory(table, ax=None):
     Args:
         table: `memory.table`.
     """
-    ax = figures.axes_of(ax, height=4.2)
-    looks = zip(table["system"].unique(), "sDo", (figures.VERMILION, figures.ORANGE, figures.BLUE), strict=False)
+    ax = axes_of(ax, height=4.2)
+    looks = zip(table["system"].unique(), "sDo", (VERMILION, ORANGE, BLUE), strict=False)
     for system, marker, color in looks:
         rows, options = table[table["system"] == system], dict(color=color, marker=marker)
-        places = figures.floats(rows["length"])
+        places = floats(rows["length"])
         ax.plot(places, rows["peak_gib"], label=system, **options)
         ax.plot(places, rows["activations_gib"], ":", markerfacecolor="white", **options)
     for style, label in (("-", "peak of the step"), (":", "saved activations alone")):
-        ax.plot([], [], style, color=figures.BLACK, label=label)
+        ax.plot([], [], style, color=BLACK, label=label)
     card, one = table["card_gib"].iloc[0], table.iloc[0]
-    ax.axhline(card, color=figures.BLACK, linestyle="--", linewidth=1.2)
+    ax.axhline(card, color=BLACK, linestyle="--", linewidth=1.2)
     ax.annotate(
         f"the card: {card:g} GiB",
         (1, card),
@@ -30,9 +30,9 @@ def memory(table, ax=None):
         textcoords="offset points",
         ha="right",
     )
-    figures.name_powers(ax, sorted(table["length"].unique()))
+    name_powers(ax, sorted(table["length"].unique()))
     ax.set_yscale("log", base=2)
-    ax.yaxis.set_major_formatter(ticker.FuncFormatter(figures.plain))
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(plain))
     ax.set(xlabel="L, bins across the face crop", ylabel="GiB of a training step")
     ax.set_title(f"F={one['size']} px, batch {one['batch']}, {one['precision']}")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)

@@ -4,7 +4,21 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.patches import Circle, Polygon, Rectangle
 
-from study import figures, heatmaps, paper
+from study import heatmaps, paper
+from study.figures import (
+    BLACK,
+    GREEN,
+    GREY,
+    ORANGE,
+    SKY,
+    VERMILION,
+    WIDTH,
+    axes_of,
+    floats,
+    grid,
+    main_subset,
+    name_powers,
+)
 
 
 def fig1_quantization(size=32, length=8, axes=None):
@@ -12,7 +26,7 @@ def fig1_quantization(size=32, length=8, axes=None):
 
     An eye is drawn on a crop of `size` px; its inner corner is rounded to one of `length` bins.
     """
-    axes = figures.grid(1, 3, figures.WIDTH, 2.75) if axes is None else axes
+    axes = grid(1, 3, WIDTH, 2.75) if axes is None else axes
     point = np.array([0.803, 0.573]) * size
     for ax in axes[0]:
         _draw_eye(ax, size)
@@ -20,7 +34,7 @@ def fig1_quantization(size=32, length=8, axes=None):
         ax.grid(False)
     truth, coarse, fine = axes[0]
     truth.set_title(f"a landmark, F={size} px")
-    truth.plot(*point, "o", color=figures.GREEN, markersize=7, label="landmark")
+    truth.plot(*point, "o", color=GREEN, markersize=7, label="landmark")
     for ax, bins in ((coarse, length), (fine, 3 * size)):
         _rounded(ax, point, size, bins)
     handles, labels = coarse.get_legend_handles_labels()
@@ -54,22 +68,22 @@ def _draw_eye(ax, size):
 
 
 def _rounded(ax, point, size, bins):
-    """A bin figures.grid, the landmark, the start of its bin and the line between them."""
+    """A bin grid, the landmark, the start of its bin and the line between them."""
     import torch
 
     step = size / bins
     if bins <= size:
         for line in np.arange(0, size + step / 2, step):
-            ax.axvline(line, color=figures.GREY, linewidth=0.5, zorder=4)
-            ax.axhline(line, color=figures.GREY, linewidth=0.5, zorder=4)
+            ax.axvline(line, color=GREY, linewidth=0.5, zorder=4)
+            ax.axhline(line, color=GREY, linewidth=0.5, zorder=4)
     exact = torch.tensor(point, dtype=torch.float64)
     found = heatmaps.quantize(exact, size, bins)
     error = heatmaps.quantization_error(exact, size, bins).item()
-    cell = Rectangle(found, step, step, color=figures.ORANGE, alpha=0.45, zorder=4)
+    cell = Rectangle(found, step, step, color=ORANGE, alpha=0.45, zorder=4)
     ax.add_patch(cell)
-    ax.plot(*zip(point, found, strict=True), color=figures.VERMILION, zorder=5, label="quantization error")
-    ax.plot(*point, "o", color=figures.GREEN, markersize=7, zorder=6, label="landmark")
-    ax.plot(*found, "s", color=figures.VERMILION, markersize=5, zorder=6, label="what Eq. 4 gives back")
+    ax.plot(*zip(point, found, strict=True), color=VERMILION, zorder=5, label="quantization error")
+    ax.plot(*point, "o", color=GREEN, markersize=7, zorder=6, label="landmark")
+    ax.plot(*found, "s", color=VERMILION, markersize=5, zorder=6, label="what Eq. 4 gives back")
     ax.set_title(f"L={bins}, L/F={bins / size:g}: {error:.2f} px")
 
 
@@ -77,26 +91,26 @@ def quantization_floor(cost, subset=None, ax=None):
     """NRMSE that rounding alone causes over L, and the paper's 1D detector beside it.
 
     Args:
-        cost: `tables.quantization`.
+        cost: `quantized.quantization`.
         subset: whose faces; None takes the common test faces, or those that there are.
     """
-    ax = figures.axes_of(ax)
-    subset = subset or figures.main_subset(cost)
+    ax = axes_of(ax)
+    subset = subset or main_subset(cost)
     rows = cost[cost["subset"] == subset]
     for rule, style in (("floor", "-"), ("centre", "--")):
         line = rows[rows["rule"] == rule].sort_values("length")
         label = {"floor": "rounded down (Eq. 3-4)", "centre": "to the nearest bin's centre"}[rule]
-        places = figures.floats(line["length"])
-        ax.plot(places, line["nrmse_percent"], style, marker="o", color=figures.BLACK, label=label)
-        ax.fill_between(places, line["low"], line["high"], color=figures.BLACK, alpha=0.12)
+        places = floats(line["length"])
+        ax.plot(places, line["nrmse_percent"], style, marker="o", color=BLACK, label=label)
+        ax.fill_between(places, line["low"], line["high"], color=BLACK, alpha=0.12)
     published = paper.table1()
     published = published[published["method"].str.startswith("detector-1d")]
     published = published[published["subset"] == "300W com"]
     ax.plot(
         *(published["length"], published["nrmse_percent"]),
-        **dict(marker="D", color=figures.SKY, label="the paper's 1D detector, 300W com"),
+        **dict(marker="D", color=SKY, label="the paper's 1D detector, 300W com"),
     )
-    figures.name_powers(ax, sorted(rows["length"].unique()))
+    name_powers(ax, sorted(rows["length"].unique()))
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
     ax.set(xlabel="L, bins across the face crop", ylabel="NRMSE (%)")

@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from study import figures, heatmaps
 from study.models import tracker
-from study.tables import rounding
+from study.tables import quantized
 
 TRUE, FOUND = figures.GREEN, figures.VERMILION
 AROUND = 0.15  # half a window's side, in sides of the crop
@@ -23,7 +23,7 @@ def rounding(image, point, size, length, rule="floor", axes=None):
         image: (3, F, F) floats in [0, 1].
         point: (2,) px of the crop.
         size, length: F in px and L in bins.
-        rule: "floor" or "centre", as in `rounding.rounded`.
+        rule: "floor" or "centre", as in `quantized.rounded`.
 
     Returns:
         axes (1, 2): the whole face, and the window around the landmark.
@@ -47,7 +47,7 @@ def rounding(image, point, size, length, rule="floor", axes=None):
 def _bins(ax, point, size, length, rule):
     """The grid of bins, the bin that a point falls into, and the line to what is left of it."""
     step = size / length  # px
-    found = rounding.rounded(torch.as_tensor(point), size, length, rule)
+    found = quantized.rounded(torch.as_tensor(point), size, length, rule)
     first = 0 if rule == "floor" else -0.5  # px where bin 0 begins, as the rule has it
     start = found if rule == "floor" else found - step / 2
     for line in first + step * np.arange(length + 1):

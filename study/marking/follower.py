@@ -21,8 +21,7 @@ import cv2
 import numpy as np
 import torch
 
-from study import training
-from study import weights as weight_files
+from study import training, weights as weight_files
 from study.heatmaps import DECODERS
 from study.marking import faces
 from study.marking.look import can_be_face, look, placement, tight_box

@@ -1,4 +1,4 @@
-"""Weights to ONNX: `python -m study export --out detector.onnx`; `study.onnx.exported` runs the file."""
+"""Weights to ONNX: `python -m study export --out detector.onnx`; `exported` runs the file."""
 
 import contextlib
 import dataclasses
@@ -12,8 +12,7 @@ import onnx
 import torch
 from torch import nn
 
-from study import confidence, training
-from study import weights as weight_files
+from study import confidence, training, weights as weight_files
 from study.heatmaps import DECODERS
 from study.onnx import exported
 from study.onnx.exported import OUTPUTS, OnnxError

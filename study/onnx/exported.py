@@ -19,8 +19,7 @@ import numpy as np
 import onnxruntime
 import torch
 
-from study import config as configs
-from study import predict, weights
+from study import config as configs, predict, weights
 from study.confidence import Calibration
 from study.marking import look
 

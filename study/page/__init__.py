@@ -1,1 +1,1 @@
-"""The page of a profile: its sections, short answers, verdicts, tables and pictures, as one file."""
+"""The page of a profile: its sections, short answers, verdicts, tables and pictures; one file."""

@@ -6,7 +6,7 @@ import pandas as pd
 
 from study import answers, claims
 from study.figures import shipped as shipped_figures
-from study.tables import ablation, failures, rounding, stills, temporal
+from study.tables import ablation, failures, stills, temporal
 
 TO_1D = " to 1D"  # ends a comparison of `rivals.gains` with the 1D detector
 TO_OURS = " to Ours"  # ends one of `video_rivals.gains`
@@ -174,7 +174,7 @@ def rounding(cost):
     """How much of the paper's gain can rounding explain?
 
     Args:
-        cost: `rounding.quantization`, or None.
+        cost: `quantized.quantization`, or None.
     """
     if cost is None:
         return ""

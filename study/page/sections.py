@@ -7,8 +7,7 @@ tables of `report.make_tables`.
 from dataclasses import dataclass
 
 from study import answers, claims, paper
-from study.answers import areas as area_answers
-from study.answers import shipped as shipped_answers
+from study.answers import areas as area_answers, shipped as shipped_answers
 from study.page import headlines
 from study.tables import temporal
 

@@ -3,23 +3,11 @@
 Fractions become percent here. A row that has no number of ours says why in `reason`.
 """
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import torch
 
-from study import (
-    claims,
-    config,
-    datasets,
-    heatmaps,
-    material,
-    metrics,
-    paper,
-    paths,
-    results,
-)
+from study import paths
 
 SUBSETS = {"300W com": "common", "300W cha": "challenging", "300W full": "full"}
 TEXTS = ("reason", "note", "data", "verdict", "varied")  # columns that are empty, not missing

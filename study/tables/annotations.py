@@ -11,7 +11,7 @@ import torch
 from study import paper, paths, tables
 from study.datasets import aflw, crops
 from study.landmarks import SCHEMES
-from study.tables import areas, rounding
+from study.tables import areas, quantized
 
 SCHEME = SCHEMES["aflw19"]
 NAMES = ("aflw_rounding", "aflw_visibility", "aflw_halves", "aflw_variances")  # of the tables
@@ -49,12 +49,12 @@ def rounding(index, data, lengths=None, size=paper.SIZE):
         size: F, px; the result depends on L alone.
 
     Returns:
-        the columns of `rounding.quantization`; subsets "AFLW" (to test on) and "train".
+        the columns of `quantized.quantization`; subsets "AFLW" (to test on) and "train".
     """
     lengths = sorted(set(paper.table1()["length"])) if lengths is None else lengths
     points, sizes = in_crops(index, size)
     subset = index["subset"].to_numpy(dtype=str)
-    return rounding.quantization(points, subset, size, lengths, data, sizes)
+    return quantized.quantization(points, subset, size, lengths, data, sizes)
 
 
 # --- poses ------------------------------------------------------------------------------------

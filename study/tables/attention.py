@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 
 from study import claims, config, metrics, paper, results, tables
-from study.tables import ablation, stills, trained
+from study.tables import ablation, stills, trainings
 
 GROUP = "coattention"
 NONE = 0.0  # γ of no co-attention
@@ -289,7 +289,7 @@ def pairs(profile):
 def _condition(profile, settings):
     """In what a configuration differs from the flagship's, γ and epochs aside."""
     reference = ablation.base(profile)
-    mine, theirs = trained.flat(settings), trained.flat(reference)
+    mine, theirs = trainings.flat(settings), trainings.flat(reference)
     free = ("gamma", "epochs")
     changed = [key for key in mine if mine[key] != theirs[key] and key not in free]
     shown = (mine[key] if isinstance(mine[key], str) else f"{mine[key]:g}" for key in changed)

@@ -115,7 +115,7 @@ def _ours(found, row, trackers):
 
 
 def mean_of(found, run, decoder, subset):
-    """Mean NRMSE of a recorded system: tables.percent, ours_low and ours_high, seeds, faces."""
+    """Mean NRMSE of a recorded system: percent, ours_low and ours_high, seeds, faces."""
     errors = found.by_seed(run.name, decoder, subset)
     mean, low, high = tables.percent(metrics.bootstrap_mean(errors))
     counts = {"seeds": errors.shape[0], "faces": errors.shape[1]}
@@ -127,7 +127,7 @@ def decoders(found):
 
     Returns:
         name, model, size (F), length (L), length_over_input, gamma, sigma_bins, decoder,
-        validation_percent (mean over seeds), subset, tables.percent with 95 % interval low, high,
+        validation_percent (mean over seeds), subset, percent with 95 % interval low, high,
         rms_percent (root of the mean square over landmarks), pupil_percent (over the distance
         of the eyes' centres), seeds, faces, data, reason.
     """
@@ -238,7 +238,7 @@ def compare(found, systems, named, decoder, printed=None):
         systems: two runs, or None in the place of one that the profile does not have.
         named: subset, as Table 1 names it, or "AFLW".
         decoder: of both, BEST for each one's, or a pair of these.
-        printed: the paper's decrease in tables.percent, for which there is a verdict; or None.
+        printed: the paper's decrease in percent, for which there is a verdict; or None.
 
     Returns:
         dict of columns of `gains`, without comparison, subset and decoder.

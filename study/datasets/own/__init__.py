@@ -23,8 +23,7 @@ import numpy as np
 from PIL import Image
 
 from study.datasets import formats
-from study.datasets.index import DatasetError, Problem, cause_of, face, fault
-from study.datasets.index import table as index_of
+from study.datasets.index import DatasetError, Problem, cause_of, face, fault, table as index_of
 from study.datasets.own import coco, scheme, table
 
 NAME = "OWN"

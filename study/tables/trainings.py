@@ -5,11 +5,8 @@ import dataclasses
 import numpy as np
 import pandas as pd
 
-from study import (
-    config,
-    results,
-    tables,
-)
+from study import config, results, tables
+from study.tables import stills
 
 FREE = ("epochs",)  # what a candidate may differ in from the run that took its settings over
 
@@ -22,14 +19,14 @@ def tuning(found):
 
     Returns:
         name, model, length, epochs, varied (settings in which the candidates of this model and
-        length differ), tables.percent by the candidate's own decoder, one column a decoder, best
-        (lowest tables.percent of any decoder), chosen (yes or no), seeds, reason.
+        length differ), percent by the candidate's own decoder, one column a decoder, best
+        (lowest percent of any decoder), chosen (yes or no), seeds, reason.
     """
     candidates = {}
     for run in found.profile.group("search"):
         candidates.setdefault(run.name, run)
     rows = [_candidate(found, run, candidates.values()) for run in candidates.values()]
-    columns = ["name", "model", "length", "epochs", "varied", "percent", *DECODERS]
+    columns = ["name", "model", "length", "epochs", "varied", "percent", *stills.DECODERS]
     table = tables.tidy(rows, [*columns, "best", "chosen", "seeds", "reason"])
     return table.sort_values(["model", "length", "percent"], kind="stable", ignore_index=True)
 
@@ -39,7 +36,7 @@ def _candidate(found, run, others):
     row = {
         "name": run.name,
         "model": settings.model,
-        "length": bins(settings),
+        "length": stills.bins(settings),
         "epochs": settings.epochs,
         "varied": _varied(settings, [other.config for other in others]),
         "chosen": "yes" if _is_chosen(settings, found.profile) else "no",
@@ -70,7 +67,7 @@ def flat(settings):
 def _is_chosen(settings, profile):
     free = dict.fromkeys(FREE, 1)
     wanted = dataclasses.replace(settings, **free)
-    measured = (*lines(profile), *lines(profile, "rival"))
+    measured = (*stills.lines(profile), *stills.lines(profile, "rival"))
     return any(dataclasses.replace(run.config, **free) == wanted for run in measured)
 
 
@@ -129,7 +126,7 @@ def histories(found, name):
     return pd.concat(parts, ignore_index=True) if parts else None
 
 
-def trainings(found):
+def listed(found):
     """Every listed run: what it was, what it took, and why it is missing where it is.
 
     Returns:
@@ -145,7 +142,7 @@ def trainings(found):
 
 
 def _training(found, run):
-    row = dict(run=run.id, group=run.group, model=run.config.model, length=bins(run.config))
+    row = dict(run=run.id, group=run.group, model=run.config.model, length=stills.bins(run.config))
     row |= dict(epochs=run.config.epochs, reason=found.reasons.get(run.id, ""))
     record = found.records.get(run.id)
     if record is None:

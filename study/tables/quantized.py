@@ -3,13 +3,8 @@
 import pandas as pd
 import torch
 
-from study import (
-    claims,
-    heatmaps,
-    metrics,
-    paper,
-    tables,
-)
+from study import claims, heatmaps, metrics, paper, tables
+from study.tables import stills
 
 RULES = ("floor", "centre")
 
@@ -30,7 +25,7 @@ def rounded(points, size, length, rule):
 
 def lengths(profile):
     """L of the profile's systems, and the paper's (whose bins are as large a part of a crop)."""
-    ours = {run.config.length for run in lines(profile)}
+    ours = {run.config.length for run in stills.lines(profile)}
     return sorted(ours | set(paper.table1()["length"]))
 
 
