@@ -8,7 +8,7 @@ import base64
 import ipywidgets
 
 from study import figures, heatmaps
-from study.figures import sliders as slider_figures
+from study.figures import adjustable
 
 DPI = 110  # of a figure that is drawn again at every move
 PNG = "image/png"
@@ -88,14 +88,14 @@ def rounding(images, points, size, names, shown=39):
 
     def draw(face, landmark, length, rule):
         point = points[face, landmark]
-        return slider_figures.rounding(images[face], point, size, length, rule)
+        return adjustable.rounding(images[face], point, size, length, rule)
 
     return Explorer(
         draw,
         face=_whole("face", 0, len(images) - 1),
         landmark=_landmark(names, shown),
         length=_among("L", _lengths(size), size // 2),
-        rule=_one_of("rule", [(text, rule) for rule, text in slider_figures.RULE.items()], "floor"),
+        rule=_one_of("rule", [(text, rule) for rule, text in adjustable.RULE.items()], "floor"),
     )
 
 
@@ -108,7 +108,7 @@ def target(point, size):
     """
 
     def draw(length, sigma):
-        return slider_figures.target(point, size, length, sigma)
+        return adjustable.target(point, size, length, sigma)
 
     lengths = _among("L", _lengths(size), size // 2)
     return Explorer(draw, length=lengths, sigma=_real("σ, bins", 0.25, 12, 0.25, 1.5))
@@ -130,7 +130,7 @@ def reading(images, points, h_x, h_y, names, sigma=None, shown=30):
     def draw(face, landmark, decoder):
         pair = h_x[face, landmark], h_y[face, landmark]
         found = heatmaps.decode_marginals(*(h[None] for h in pair), size, decoder, sigma)[0]
-        return slider_figures.marginals(images[face], pair, points[face, landmark], found)
+        return adjustable.marginals(images[face], pair, points[face, landmark], found)
 
     return Explorer(
         draw,
@@ -157,10 +157,10 @@ def coattention(seen, names, shown=8):
             for n in (0, seen.gammas.index(gamma))
         ]
         found = heatmaps.decode_marginals(*(h[None] for h in pairs[1]), size)[0]
-        axes = slider_figures.framed(2)
-        slider_figures.marginals(image, pairs[1], point, found, pairs[0], axes[:, :2])
+        axes = adjustable.framed(2)
+        adjustable.marginals(image, pairs[1], point, found, pairs[0], axes[:, :2])
         weights = seen.w_xy[face].mean(0), seen.w_yx[face].mean(0)  # over channels
-        slider_figures.attended(image, point, *weights, axes[:, 2:])
+        adjustable.attended(image, point, *weights, axes[:, 2:])
         return axes
 
     nearest = min(seen.gammas, key=lambda gamma: abs(gamma - seen.gamma))
@@ -175,7 +175,7 @@ def coattention(seen, names, shown=8):
 def past():
     """λ, and the speed of what moves: how past frames weigh (Eq. 13)."""
     return Explorer(
-        slider_figures.past,
+        adjustable.past,
         lam=_real("λ", 0.0, 1.0, 0.05, 0.3),
         speed=_real("bins a frame", 0.0, 4.0, 0.5, 2.0),
     )

@@ -7,7 +7,7 @@ import torch
 from matplotlib import pyplot
 
 from study import heatmaps, results, sliders
-from study.figures import sliders as slider_figures
+from study.figures import adjustable
 from study.models import Detector1D, tracker
 
 SIZE, LENGTH, NAMES = 16, 32, [f"point {n}" for n in range(40)]
@@ -37,7 +37,7 @@ def drawn_once():
 
     def draw(lam):
         seen.append(lam)
-        return slider_figures.past(lam)
+        return adjustable.past(lam)
 
     return sliders.Explorer(draw, lam=sliders._real("λ", 0.0, 1.0, 0.1, 0.3)), seen
 
@@ -66,7 +66,7 @@ def test_without_a_front_end_the_figure_at_the_present_values_is_shown():
 @pytest.mark.parametrize("rule, left", [("floor", (2.0, 4.0)), ("centre", (2.5, 4.5))])
 def test_rounding_shows_the_error_of_its_rule(rule, left):
     # L = F/2: bins of 2 px begin at 0, 2, ... (Eq. 3), or have their centres at 0.5, 2.5, ...
-    axes = slider_figures.rounding(images()[0], torch.tensor([3.0, 5.0]), SIZE, SIZE // 2, rule)
+    axes = adjustable.rounding(images()[0], torch.tensor([3.0, 5.0]), SIZE, SIZE // 2, rule)
     error = math.dist((3.0, 5.0), left)
     assert f"a bin of 2.00 px: {error:.2f} px off" in title(axes[0, 1])
 
@@ -80,13 +80,13 @@ def test_rounding_to_more_bins_leaves_a_smaller_error():
 
 
 def test_the_target_says_its_width_in_px_and_what_argmax_errs_by():
-    axes = slider_figures.target((3.0, 5.0), SIZE, 8, 1.5)
+    axes = adjustable.target((3.0, 5.0), SIZE, 8, 1.5)
     assert "σ=1.5 bins or 3.00 px" in title(axes[0, 0])
     assert f"{math.hypot(0.5, 0.5):.2f} px" in title(axes[0, 0])  # centres at 2.5 and 4.5
 
 
 def test_the_bars_of_a_target_are_the_heatmap():
-    axes = slider_figures.target((3.0, 5.0), SIZE, 8, 1.5)
+    axes = adjustable.target((3.0, 5.0), SIZE, 8, 1.5)
     pair = heatmaps.marginal_targets(torch.tensor([[3.0, 5.0]]).double(), SIZE, 8, 1.5)
     for ax, h in zip(axes[:, 0], pair, strict=True):
         shown = ax.patches[0].get_data().values
@@ -146,7 +146,7 @@ def test_the_slider_of_gamma_begins_at_the_detectors_own():
 
 def test_attention_of_a_landmark_is_the_row_of_its_position():
     w = torch.eye(4)
-    axes = slider_figures.attended(images()[0], (5.5, 13.5), w, w)
+    axes = adjustable.attended(images()[0], (5.5, 13.5), w, w)
     # 4 positions of 4 px: x = 5.5 lies in the second, y = 13.5 in the last.
     assert [bar.get_height() for bar in axes[0, 0].patches] == [0, 0, 0, 4]
     assert [bar.get_width() for bar in axes[1, 1].patches] == [0, 4, 0, 0]
@@ -154,11 +154,11 @@ def test_attention_of_a_landmark_is_the_row_of_its_position():
 
 @pytest.mark.parametrize("point, position", [((-3, 0), [0, 0]), ((15.4, 99), [3, 3])])
 def test_a_landmark_beyond_the_crop_lies_in_the_nearest_position(point, position):
-    assert slider_figures.at_position(torch.tensor(point).float(), 16, 4).tolist() == position
+    assert adjustable.at_position(torch.tensor(point).float(), 16, 4).tolist() == position
 
 
 def test_a_frame_is_felt_by_lambda_to_the_power_of_its_age():
-    axes = slider_figures.past(0.5, frames=4)
+    axes = adjustable.past(0.5, frames=4)
     assert "in sum 1.88 frames of 4" in title(axes[0, 0])
     one = tracker.accumulate(torch.eye(4)[:1], 0.5)[0]
     assert one.tolist() == [1, 0.5, 0.25, 0.125]
@@ -166,15 +166,15 @@ def test_a_frame_is_felt_by_lambda_to_the_power_of_its_age():
 
 @pytest.mark.parametrize("lam, speed, lag", [(0.0, 4.0, 0), (0.9, 0.0, 0)])
 def test_without_past_or_without_motion_nothing_lags(lam, speed, lag):
-    axes = slider_figures.past(lam, speed)
+    axes = adjustable.past(lam, speed)
     assert f"the peak lags by {lag} bins" in title(axes[0, 1])
 
 
 def test_a_long_past_of_a_fast_landmark_lags():
-    axes = slider_figures.past(1.0, 2.0)
+    axes = adjustable.past(1.0, 2.0)
     assert "lags by 0 bins" not in title(axes[0, 1])
 
 
 def test_what_moves_ends_at_three_quarters_of_the_axis():
-    u = slider_figures.moved(2.0, 3, 65, 3.0)
+    u = adjustable.moved(2.0, 3, 65, 3.0)
     assert u.argmax(-1).tolist() == [44, 46, 48]

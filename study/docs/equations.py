@@ -124,7 +124,7 @@ def _module(file):
 
 
 def test_of(file, name):
-    """The test file of a function: that of its module where it names it, else the first that does.
+    """The test file of a function: its module's, else its package's, else the first to name it.
 
     Args:
         file: path of its module below the root.
@@ -134,7 +134,9 @@ def test_of(file, name):
         path below the root, or None.
     """
     module, word = _module(file), name.split(".")[-1]
-    files = sorted(paths.ROOT.glob("tests/test_*.py"), key=lambda one: one.stem != f"test_{module}")
+    first = [f"test_{module}", f"test_{file.split('/')[-2]}"]
+    files = sorted(paths.ROOT.glob("tests/test_*.py"))
+    files.sort(key=lambda one: first.index(one.stem) if one.stem in first else len(first))
     for path in files:
         text = path.read_text()
         if all(re.search(rf"\b{one}\b", text) for one in (module, word)):
@@ -143,11 +145,11 @@ def test_of(file, name):
 
 
 def notebooks_of(file, name):
-    """The notebooks that name a function with its module: paths below the root."""
+    """The notebooks that name a function with its module, or `..._figures` as it is imported."""
     found = []
     for path in sorted(paths.ROOT.glob("notebooks/*.ipynb")):
         cells = json.loads(path.read_text())["cells"]
         text = "\n".join("".join(cell["source"]) for cell in cells)
-        if re.search(rf"\b{_module(file)}\.{re.escape(name)}\b", text):
+        if re.search(rf"\b{_module(file)}(_figures)?\.{re.escape(name)}\b", text):
             found.append(path.relative_to(paths.ROOT).as_posix())
     return found
